@@ -1,0 +1,116 @@
+// The transformer shared by CLIP's text and image towers (Radford et al. 2021, section 2.4):
+// pre-norm self-attention and a two-layer perceptron, each with a residual.
+#pragma once
+
+#include <vector>
+
+#include <dalle2/nn/layers.hpp>
+
+namespace dalle2 {
+
+struct ClipEncoderConfig {
+    std::int64_t hidden_size, intermediate_size, num_attention_heads, num_hidden_layers;
+    Activation hidden_act = Activation::quick_gelu;
+    double layer_norm_eps = 1e-5;
+};
+
+template <Engine E>
+struct ClipSelfAttention {
+    using Tensor = typename E::Tensor;
+
+    std::int64_t heads;
+    Linear<E> k_proj, v_proj, q_proj, out_proj;
+
+    explicit ClipSelfAttention(const ClipEncoderConfig& c)
+        : heads(c.num_attention_heads),
+          k_proj(c.hidden_size, c.hidden_size),
+          v_proj(c.hidden_size, c.hidden_size),
+          q_proj(c.hidden_size, c.hidden_size),
+          out_proj(c.hidden_size, c.hidden_size) {}
+
+    Tensor operator()(const Tensor& x, const Array* mask) const {
+        return out_proj(E::attention(q_proj(x), k_proj(x), v_proj(x), {.heads = heads, .mask = mask}));
+    }
+
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& visitor) {
+        visitor("k_proj", self.k_proj);
+        visitor("v_proj", self.v_proj);
+        visitor("q_proj", self.q_proj);
+        visitor("out_proj", self.out_proj);
+    }
+};
+
+template <Engine E>
+struct ClipMlp {
+    Linear<E> fc1, fc2;
+    Activation activation;
+
+    explicit ClipMlp(const ClipEncoderConfig& c)
+        : fc1(c.hidden_size, c.intermediate_size),
+          fc2(c.intermediate_size, c.hidden_size),
+          activation(c.hidden_act) {}
+
+    typename E::Tensor operator()(const typename E::Tensor& x) const {
+        return fc2(E::activate(fc1(x), activation));
+    }
+
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& visitor) {
+        visitor("fc1", self.fc1);
+        visitor("fc2", self.fc2);
+    }
+};
+
+template <Engine E>
+struct ClipEncoderLayer {
+    using Tensor = typename E::Tensor;
+
+    ClipSelfAttention<E> self_attn;
+    LayerNorm<E> layer_norm1;
+    ClipMlp<E> mlp;
+    LayerNorm<E> layer_norm2;
+
+    explicit ClipEncoderLayer(const ClipEncoderConfig& c)
+        : self_attn(c),
+          layer_norm1(c.hidden_size, c.layer_norm_eps),
+          mlp(c),
+          layer_norm2(c.hidden_size, c.layer_norm_eps) {}
+
+    // x [batch, tokens, hidden] → the same.
+    Tensor operator()(Tensor x, const Array* mask) const {
+        x = E::add(x, self_attn(layer_norm1(x), mask));
+        return E::add(x, mlp(layer_norm2(x)));
+    }
+
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& visitor) {
+        visitor("self_attn", self.self_attn);
+        visitor("layer_norm1", self.layer_norm1);
+        visitor("mlp", self.mlp);
+        visitor("layer_norm2", self.layer_norm2);
+    }
+};
+
+template <Engine E>
+struct ClipEncoder {
+    using Tensor = typename E::Tensor;
+
+    std::vector<ClipEncoderLayer<E>> layers;
+
+    explicit ClipEncoder(const ClipEncoderConfig& c) {
+        for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) layers.emplace_back(c);
+    }
+
+    Tensor operator()(Tensor x, const Array* mask) const {
+        for (const ClipEncoderLayer<E>& layer : layers) x = layer(x, mask);
+        return x;
+    }
+
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& visitor) {
+        visitor("layers", self.layers);
+    }
+};
+
+}  // namespace dalle2

@@ -1,0 +1,213 @@
+// The diffusion UNet (Ho et al. 2020; Dhariwal & Nichol 2021), with attention to a context for the
+// decoder (diffusers' UNet2DConditionModel) and without for the upsamplers (UNet2DModel): one
+// structure, whose parts without a context are left out.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include <dalle2/nn/added_kv_attention.hpp>
+#include <dalle2/nn/attention_mask.hpp>
+#include <dalle2/nn/resnet_block.hpp>
+#include <dalle2/nn/timestep_embedding.hpp>
+
+namespace dalle2 {
+
+struct UNetLevel {
+    std::int64_t channels;
+    bool down_attention = false, up_attention = false;
+    std::int64_t head_width = 64;
+};
+
+struct UNetConfig {
+    std::int64_t in_channels, out_channels;
+    std::int64_t sample_size;                 // pixels the model was trained at
+    std::vector<UNetLevel> levels;            // from the full resolution down
+    std::int64_t layers_per_block = 2;
+    bool mid_attention = false;
+    std::int64_t context_width = 0;           // of the tokens attended to
+    std::int64_t norm_num_groups = 32;
+    double norm_eps = 1e-5;
+    TimeConditioning conditioning = TimeConditioning::add;
+    SinusoidOptions sinusoid = {};
+};
+
+// The context that the attention blocks look at; null tensors where there is none.
+template <Engine E>
+struct UNetContext {
+    const typename E::Tensor* tokens = nullptr;                // [batch, tokens, context width]
+    std::span<const std::int32_t> keep = {};                   // [batch · tokens], 0: padding
+};
+
+// One level of the way down or up, or the middle: residual blocks, each followed by attention if
+// the level has it, then one residual block that changes the resolution.
+template <Engine E>
+struct UNetStage {
+    std::vector<ResnetBlock<E>> resnets;
+    std::vector<AddedKvAttention<E>> attentions;
+    std::vector<ResnetBlock<E>> downsamplers, upsamplers;
+
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& visitor) {
+        visitor("resnets", self.resnets);
+        visitor("attentions", self.attentions);
+        visitor("downsamplers", self.downsamplers);
+        visitor("upsamplers", self.upsamplers);
+    }
+};
+
+template <Engine E>
+struct UNet {
+    using Tensor = typename E::Tensor;
+    using Config = UNetConfig;
+
+    Config config;
+    Conv2d<E> conv_in;
+    TimestepEmbedding<E> time_embedding;
+    std::vector<UNetStage<E>> down_blocks;
+    UNetStage<E> mid_block;
+    std::vector<UNetStage<E>> up_blocks;
+    GroupNorm<E> conv_norm_out;
+    Conv2d<E> conv_out;
+
+    explicit UNet(const Config& c)
+        : config(c),
+          conv_in(c.in_channels, c.levels.front().channels, 3, {.padding = 1}),
+          time_embedding(c.levels.front().channels, time_width(c)),
+          conv_norm_out(c.levels.front().channels, {c.norm_num_groups, c.norm_eps, Activation::silu}),
+          conv_out(c.levels.front().channels, c.out_channels, 3, {.padding = 1}) {
+        build_down();
+        build_middle();
+        build_up();
+    }
+
+    static std::int64_t time_width(const Config& c) { return 4 * c.levels.front().channels; }
+
+    // x [batch, height, width, in] with height and width multiples of 2^(levels - 1); one timestep
+    // for each picture; added_time [batch, time width] or null; → [batch, height, width, out].
+    Tensor operator()(const Tensor& x, std::span<const double> timesteps, const Tensor* added_time = nullptr,
+                      const UNetContext<E>& context = {}) const {
+        check(E::shape(x));
+        const Array sinusoid = sinusoidal_embedding(timesteps, config.levels.front().channels, config.sinusoid);
+        Tensor time = time_embedding(E::from_array(sinusoid));
+        if (added_time) time = E::add(time, *added_time);
+        time = E::activate(time, Activation::silu);  // every block begins with it
+
+        Tensor h = conv_in(x);
+        std::vector<Tensor> skips = {h};
+        for (const UNetStage<E>& stage : down_blocks) {
+            for (std::size_t i = 0; i < stage.resnets.size(); ++i) {
+                h = stage.resnets[i](h, time);
+                if (!stage.attentions.empty()) h = attend(stage.attentions[i], h, context);
+                skips.push_back(h);
+            }
+            for (const ResnetBlock<E>& downsampler : stage.downsamplers) {
+                h = downsampler(h, time);
+                skips.push_back(h);
+            }
+        }
+
+        h = mid_block.resnets[0](h, time);
+        for (const AddedKvAttention<E>& attention : mid_block.attentions) h = attend(attention, h, context);
+        h = mid_block.resnets[1](h, time);
+
+        for (const UNetStage<E>& stage : up_blocks) {
+            for (std::size_t i = 0; i < stage.resnets.size(); ++i) {
+                h = E::concatenate({h, skips.back()}, -1);
+                skips.pop_back();
+                h = stage.resnets[i](h, time);
+                if (!stage.attentions.empty()) h = attend(stage.attentions[i], h, context);
+            }
+            for (const ResnetBlock<E>& upsampler : stage.upsamplers) h = upsampler(h, time);
+        }
+        return conv_out(conv_norm_out(h));
+    }
+
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& visitor) {
+        visitor("conv_in", self.conv_in);
+        visitor("time_embedding", self.time_embedding);
+        visitor("down_blocks", self.down_blocks);
+        visitor("mid_block", self.mid_block);
+        visitor("up_blocks", self.up_blocks);
+        visitor("conv_norm_out", self.conv_norm_out);
+        visitor("conv_out", self.conv_out);
+    }
+
+private:
+    ResnetBlock<E> resnet(std::int64_t in, std::int64_t out, Resample resample = Resample::none) const {
+        return ResnetBlock<E>({.in_channels = in,
+                               .out_channels = out,
+                               .time_width = time_width(config),
+                               .groups = config.norm_num_groups,
+                               .epsilon = config.norm_eps,
+                               .conditioning = config.conditioning,
+                               .resample = resample});
+    }
+
+    AddedKvAttention<E> attention(const UNetLevel& level) const {
+        return AddedKvAttention<E>({.channels = level.channels,
+                                    .context_width = config.context_width,
+                                    .head_width = level.head_width,
+                                    .groups = config.norm_num_groups});
+    }
+
+    void build_down() {
+        std::int64_t channels = config.levels.front().channels;
+        for (std::size_t i = 0; i < config.levels.size(); ++i) {
+            const UNetLevel& level = config.levels[i];
+            UNetStage<E>& stage = down_blocks.emplace_back();
+            for (std::int64_t layer = 0; layer < config.layers_per_block; ++layer) {
+                stage.resnets.push_back(resnet(channels, level.channels));
+                channels = level.channels;
+                if (level.down_attention) stage.attentions.push_back(attention(level));
+            }
+            if (i + 1 < config.levels.size())
+                stage.downsamplers.push_back(resnet(channels, channels, Resample::down));
+        }
+    }
+
+    void build_middle() {
+        const UNetLevel& level = config.levels.back();
+        mid_block.resnets.push_back(resnet(level.channels, level.channels));
+        if (config.mid_attention) mid_block.attentions.push_back(attention(level));
+        mid_block.resnets.push_back(resnet(level.channels, level.channels));
+    }
+
+    // Each block of the way up takes one output of the way down beside its input, last first.
+    void build_up() {
+        std::int64_t channels = config.levels.back().channels;
+        for (std::size_t i = config.levels.size(); i-- > 0;) {
+            const UNetLevel& level = config.levels[i];
+            const std::int64_t next_channels = config.levels[i > 0 ? i - 1 : 0].channels;
+            UNetStage<E>& stage = up_blocks.emplace_back();
+            for (std::int64_t layer = 0; layer <= config.layers_per_block; ++layer) {
+                const bool last = layer == config.layers_per_block;
+                const std::int64_t skip = last ? next_channels : level.channels;
+                stage.resnets.push_back(resnet(channels + skip, level.channels));
+                channels = level.channels;
+                if (level.up_attention) stage.attentions.push_back(attention(level));
+            }
+            if (i > 0) stage.upsamplers.push_back(resnet(channels, channels, Resample::up));
+        }
+    }
+
+    // The context's padding is hidden from the picture, whose own positions follow it.
+    static Tensor attend(const AddedKvAttention<E>& attention, const Tensor& h, const UNetContext<E>& context) {
+        if (!context.tokens) throw ShapeError("this UNet has attention to a context, but no context was given");
+        if (context.keep.empty()) return attention(h, *context.tokens, nullptr);
+        const Shape shape = E::shape(h);
+        const Array mask = padding_mask(context.keep, shape[0], 0, shape[1] * shape[2]);
+        return attention(h, *context.tokens, &mask);
+    }
+
+    void check(const Shape& shape) const {
+        const std::int64_t multiple = std::int64_t{1} << (config.levels.size() - 1);
+        if (shape.size() != 4 || shape[3] != config.in_channels || shape[1] % multiple || shape[2] % multiple)
+            throw ShapeError("UNet: pictures " + to_string(shape) + ", expected [batch, height, width, " +
+                             std::to_string(config.in_channels) + "] with height and width multiples of " +
+                             std::to_string(multiple));
+    }
+};
+
+}  // namespace dalle2
