@@ -1,0 +1,41 @@
+// The sizes that kernels take.
+#pragma once
+
+#include <cstdint>
+
+#include <dalle2/core/activation.hpp>
+#include <dalle2/kernels/parallel.hpp>
+
+namespace dalle2::kernels {
+
+// x [batch, height, width, in_channels] → y [batch, out_height(), out_width(), out_channels].
+struct Conv2dShape {
+    int64 batch = 1, height = 1, width = 1, in_channels = 1, out_channels = 1;
+    int64 kernel_height = 1, kernel_width = 1, stride = 1, padding = 0;
+
+    int64 out_height() const { return (height + 2 * padding - kernel_height) / stride + 1; }
+    int64 out_width() const { return (width + 2 * padding - kernel_width) / stride + 1; }
+};
+
+// q and y [batch, queries, heads·head_width], k and v [batch, keys, heads·head_width].
+struct AttentionShape {
+    int64 batch = 1, queries = 1, keys = 1, heads = 1, head_width = 1;
+
+    int64 width() const { return heads * head_width; }
+};
+
+// Added to the scores before the softmax: element [b·batch_stride + q·query_stride + key]. A stride of
+// zero repeats the mask; null data means none.
+struct AttentionMask {
+    const float* data = nullptr;
+    int64 batch_stride = 0, query_stride = 0;
+};
+
+// x [batch, pixels, channels], the channels in `groups` equal groups.
+struct GroupNormShape {
+    int64 batch = 1, pixels = 1, channels = 1, groups = 1;
+    double epsilon = 1e-5;
+    Activation activation = Activation::none;  // applied last
+};
+
+}  // namespace dalle2::kernels
