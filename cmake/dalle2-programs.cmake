@@ -1,0 +1,39 @@
+# What our own programs (examples, benchmarks, tests) share.
+
+# Strict warnings are for our own targets alone: a user's flags are the user's.
+add_library(dalle2_warnings INTERFACE)
+target_compile_options(
+  dalle2_warnings
+  INTERFACE
+    $<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-Wall;-Wextra;-Wpedantic;-Wconversion;-Wshadow>)
+
+# What a program of this project links: the library, its warnings, and FreeType where it is there.
+add_library(dalle2_program INTERFACE)
+target_link_libraries(dalle2_program INTERFACE dalle2 dalle2_warnings)
+if(dalle2_has_freetype)
+  target_link_libraries(dalle2_program INTERFACE dalle2_data)
+endif()
+
+include(${PROJECT_SOURCE_DIR}/cmake/dalle2-headers.cmake)
+dalle2_list_headers(${PROJECT_SOURCE_DIR}/include dalle2_headers dalle2_freetype_headers)
+
+# dalle2_keep_buildable(sources): drops the sources that include a library which is not there,
+# and says so.
+function(dalle2_keep_buildable sources_variable)
+  set(kept "")
+  list(JOIN dalle2_freetype_headers "|" freetype_headers)
+  foreach(source IN LISTS ${sources_variable})
+    file(STRINGS "${source}" freetype REGEX "#include <(${freetype_headers}|ft2build\\.h)>")
+    file(STRINGS "${source}" benchmark REGEX "#include <benchmark/benchmark.h>")
+    file(RELATIVE_PATH name "${PROJECT_SOURCE_DIR}" "${source}")
+    if(freetype AND NOT dalle2_has_freetype)
+      message(STATUS "dalle2: without FreeType (Debian: libfreetype-dev) there is no ${name}")
+    elseif(benchmark AND NOT TARGET benchmark::benchmark)
+      message(STATUS "dalle2: without Google Benchmark (Debian: libbenchmark-dev) "
+                     "there is no ${name}")
+    else()
+      list(APPEND kept "${source}")
+    endif()
+  endforeach()
+  set(${sources_variable} "${kept}" PARENT_SCOPE)
+endfunction()

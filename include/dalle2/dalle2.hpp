@@ -1,0 +1,55 @@
+// Everything in one include, and a map of the house.
+//
+// A prompt becomes a picture in this order; each word is a folder:
+//
+//   text ──▶ clip ──▶ prior ──▶ decoder (a small picture, then upsampled) ──▶ io
+//            └──────────── pipeline: the chain as one call ────────────┘
+//
+// Data flows down this list, and a folder includes only folders above it:
+//
+//   core/       errors, arrays and shapes, random numbers, progress and cancellation
+//   kernels/    matrix products, convolution, attention, norms: pointers and sizes, no model in sight
+//   engine/     what a tensor and an operation are: reference, cpu, autodiff, trace
+//   nn/         layers written once over an engine
+//   clip/       text encoder, image encoder, preprocessing, zero-shot classification
+//   prior/      text embedding to image embedding (section 2.2 of the paper)
+//   decoder/    image embedding to picture (section 2.1), and the upsampler
+//
+// Read it from the middle: nn/ and clip/ look like the papers' figures, diffusion/ like their
+// equations, and engine/reference.hpp says in a few lines each what an operation means.
+#pragma once
+
+#include <dalle2/core/activation.hpp>
+#include <dalle2/core/array.hpp>
+#include <dalle2/core/bfloat16.hpp>
+#include <dalle2/core/error.hpp>
+#include <dalle2/core/random.hpp>
+#include <dalle2/core/xtensor.hpp>
+
+#include <dalle2/kernels/kernels.hpp>
+#include <dalle2/kernels/packed_weights.hpp>
+#include <dalle2/kernels/parallel.hpp>
+#include <dalle2/kernels/plain_attention.hpp>
+#include <dalle2/kernels/plain_elementwise.hpp>
+#include <dalle2/kernels/plain_gemm.hpp>
+#include <dalle2/kernels/plain_norm.hpp>
+#include <dalle2/kernels/shapes.hpp>
+
+#include <dalle2/engine/concept.hpp>
+
+#include <dalle2/nn/added_kv_attention.hpp>
+#include <dalle2/nn/attention_mask.hpp>
+#include <dalle2/nn/layers.hpp>
+#include <dalle2/nn/resnet_block.hpp>
+#include <dalle2/nn/timestep_embedding.hpp>
+#include <dalle2/nn/visit.hpp>
+
+#include <dalle2/clip/encoder.hpp>
+#include <dalle2/clip/image_encoder.hpp>
+#include <dalle2/clip/text_encoder.hpp>
+#include <dalle2/clip/token_batch.hpp>
+
+#include <dalle2/prior/prior_transformer.hpp>
+
+#include <dalle2/decoder/text_projection.hpp>
+#include <dalle2/decoder/unet.hpp>
