@@ -2,7 +2,11 @@
 # paths as one includes them: those that work everywhere, and those that include FreeType, be it
 # through others of ours. dalle2.hpp itself is in neither.
 function(dalle2_list_headers root everywhere_variable freetype_variable)
-  file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE "${root}" "${root}/dalle2/*.hpp")
+  set(depends CONFIGURE_DEPENDS)
+  if(CMAKE_SCRIPT_MODE_FILE)
+    set(depends "")
+  endif()
+  file(GLOB_RECURSE headers ${depends} RELATIVE "${root}" "${root}/dalle2/*.hpp")
   list(REMOVE_ITEM headers dalle2/dalle2.hpp)
   set(freetype "")
   set(pattern "#include <ft2build.h>")

@@ -8,6 +8,7 @@
 // Data flows down this list, and a folder includes only folders above it:
 //
 //   core/       errors, arrays and shapes, random numbers, progress and cancellation
+//   io/         safetensors, model directories, picture files
 //   kernels/    matrix products, convolution, attention, norms: pointers and sizes, no model in sight
 //   engine/     what a tensor and an operation are: reference, cpu, autodiff, trace
 //   nn/         layers written once over an engine
@@ -25,6 +26,12 @@
 #include <dalle2/core/error.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/xtensor.hpp>
+
+#include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/file.hpp>
+#include <dalle2/io/picture.hpp>
+#include <dalle2/io/stb.hpp>
+#include <dalle2/io/utf8.hpp>
 
 #include <dalle2/kernels/kernels.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
