@@ -6,14 +6,12 @@
 #include <xtensor/containers/xadapt.hpp>
 #include <xtensor/core/xmath.hpp>
 #include <xtensor/misc/xmanipulation.hpp>
-#include <xtensor/views/xstrided_view.hpp>
 #include <xtensor/views/xview.hpp>
 #elif __has_include(<xtensor/xarray.hpp>)
 #include <xtensor/xadapt.hpp>
 #include <xtensor/xarray.hpp>
 #include <xtensor/xmanipulation.hpp>
 #include <xtensor/xmath.hpp>
-#include <xtensor/xstrided_view.hpp>
 #include <xtensor/xview.hpp>
 #else
 #error "dalle2 needs xtensor: libxtensor-dev (Debian), xtensor (vcpkg, conda-forge)"

@@ -59,6 +59,12 @@ inline void check_suffix(const char* operation, const Shape& x, const Shape& y) 
                          ", expected equal shapes or the second to be the last axes of the first");
 }
 
+inline void check_modulation(const Shape& x, const Shape& modulation) {
+    if (modulation != Shape{x.front(), 2 * x.back()})
+        throw ShapeError("group_norm: modulation " + to_string(modulation) + ", expected " +
+                         to_string(Shape{x.front(), 2 * x.back()}));
+}
+
 inline void check_per_channel(const Shape& x, const Shape& y) {
     if (x.size() < 2 || y.size() != 2 || y[0] != x.front() || y[1] != x.back())
         throw ShapeError("add_per_channel: " + to_string(x) + " and " + to_string(y) +
@@ -96,15 +102,29 @@ struct ConcatenationPlan {
     }
 };
 
-// Returns the axis, counted from the front.
-inline std::size_t check_slice(const Shape& x, std::int64_t axis, std::int64_t begin, std::int64_t end) {
-    const auto rank = static_cast<std::int64_t>(x.size());
-    const std::int64_t from_front = axis < 0 ? axis + rank : axis;
-    if (from_front < 0 || from_front >= rank || begin < 0 || end < begin || end > x[static_cast<std::size_t>(from_front)])
-        throw ShapeError("slice: " + std::to_string(begin) + " to " + std::to_string(end) + " of axis " +
-                         std::to_string(axis) + " of " + to_string(x));
-    return static_cast<std::size_t>(from_front);
-}
+// A slice along one axis, as copies of contiguous runs out of x.
+struct SlicePlan {
+    Shape result;
+    std::int64_t outer = 1;                        // runs
+    std::int64_t length = 1, stride = 1, offset = 0;  // of a run, from run to run, before the first
+
+    SlicePlan(const Shape& x, std::int64_t requested_axis, std::int64_t begin, std::int64_t end) : result(x) {
+        const auto rank = static_cast<std::int64_t>(x.size());
+        const std::int64_t from_front = requested_axis < 0 ? requested_axis + rank : requested_axis;
+        if (from_front < 0 || from_front >= rank || begin < 0 || end < begin ||
+            end > x[static_cast<std::size_t>(from_front)])
+            throw ShapeError("slice: " + std::to_string(begin) + " to " + std::to_string(end) + " of axis " +
+                             std::to_string(requested_axis) + " of " + to_string(x));
+        const auto axis = static_cast<std::size_t>(from_front);
+        std::int64_t inner = 1;
+        for (std::size_t i = 0; i < axis; ++i) outer *= x[i];
+        for (std::size_t i = axis + 1; i < x.size(); ++i) inner *= x[i];
+        result[axis] = end - begin;
+        length = (end - begin) * inner;
+        stride = x[axis] * inner;
+        offset = begin * inner;
+    }
+};
 
 // Returns the id.
 inline std::int32_t check_id(std::int32_t id, std::int64_t rows) {

@@ -1,0 +1,142 @@
+// What the fast CPU engine computes with: dense channels-last tensors and packed parameters.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <dalle2/core/array.hpp>
+#include <dalle2/core/bfloat16.hpp>
+#include <dalle2/core/buffer_pool.hpp>
+#include <dalle2/engine/shape_checks.hpp>
+#include <dalle2/kernels/copy.hpp>
+#include <dalle2/kernels/kernels.hpp>
+
+namespace dalle2 {
+
+// A shape and shared, dense, row-major elements of type T. Copies share the elements, which nobody
+// changes once an operation has returned them.
+template <class T>
+class CpuTensor {
+public:
+    CpuTensor() = default;
+    explicit CpuTensor(Shape shape)
+        : shape_(std::move(shape)),
+          count_(element_count(shape_)),
+          data_(std::static_pointer_cast<T>(BufferPool::allocate(static_cast<std::size_t>(count_) * sizeof(T)))) {}
+
+    const Shape& shape() const { return shape_; }
+    std::int64_t count() const { return count_; }
+    std::int64_t extent(std::size_t axis) const { return shape_[axis]; }
+    std::int64_t channels() const { return shape_.back(); }
+    // Everything but the last axis.
+    std::int64_t rows() const { return count_ / shape_.back(); }
+    // Everything but the first and the last axis.
+    std::int64_t pixels() const { return rows() / shape_.front(); }
+
+    const T* data() const { return data_.get(); }
+    T* data() { return data_.get(); }
+    bool empty() const { return data_ == nullptr; }
+
+    // The same elements under another shape.
+    CpuTensor reshaped(Shape shape) const {
+        if (element_count(shape) != count_)
+            throw ShapeError("cannot reshape " + to_string(shape_) + " to " + to_string(shape));
+        CpuTensor result = *this;
+        result.shape_ = std::move(shape);
+        return result;
+    }
+
+private:
+    Shape shape_;
+    std::int64_t count_ = 0;
+    std::shared_ptr<T> data_;
+};
+
+template <class T>
+CpuTensor<T> cpu_tensor(const Array& array) {
+    CpuTensor<T> x(shape_of(array));
+    kernels::convert_from_float(x.count(), array.data(), x.data());
+    return x;
+}
+
+template <class T>
+Array to_array(const CpuTensor<T>& x) {
+    Array array = make_array(x.shape());
+    kernels::convert_to_float(x.count(), x.data(), array.data());
+    return array;
+}
+
+// A parameter in the form in which its kernels want it: weights packed, vectors in the
+// accumulator's type, tables and tensors as they are.
+template <class T>
+class CpuParameter {
+public:
+    CpuParameter(Shape shape, ParameterKind kind) : shape_(std::move(shape)), kind_(kind) {}
+
+    const Shape& shape() const { return shape_; }
+    ParameterKind kind() const { return kind_; }
+
+    // values: row-major, in the order of shape().
+    void load(const Accumulator<T>* values) {
+        const std::int64_t count = element_count(shape_);
+        switch (kind_) {
+            case ParameterKind::matrix:
+                packed_ = kernels::pack_weights<T>(values, shape_[0], shape_[1], 1, 1);
+                break;
+            case ParameterKind::convolution:
+                packed_ = kernels::pack_weights<T>(values, shape_[0], shape_[1], shape_[2], shape_[3]);
+                break;
+            case ParameterKind::vector:
+                vector_ = std::make_shared<const std::vector<Accumulator<T>>>(values, values + count);
+                break;
+            case ParameterKind::table:
+            case ParameterKind::tensor:
+                tensor_ = CpuTensor<T>(shape_);
+                std::transform(values, values + count, tensor_.data(),
+                               [](Accumulator<T> value) { return static_cast<T>(value); });
+                break;
+        }
+    }
+
+    // The inverse of load, but for rounding.
+    std::vector<Accumulator<T>> store() const {
+        std::vector<Accumulator<T>> values(static_cast<std::size_t>(element_count(shape_)));
+        if (kind_ == ParameterKind::vector)
+            values = *require(vector_);
+        else if (kind_ == ParameterKind::table || kind_ == ParameterKind::tensor)
+            std::transform(tensor().data(), tensor().data() + tensor().count(), values.begin(),
+                           [](T value) { return static_cast<Accumulator<T>>(value); });
+        else
+            kernels::unpack_weights(packed(), values.data());
+        return values;
+    }
+
+    const kernels::PackedWeights<T>& packed() const {
+        if (packed_.empty()) throw_not_loaded();
+        return packed_;
+    }
+    const Accumulator<T>* vector() const { return require(vector_)->data(); }
+    const CpuTensor<T>& tensor() const {
+        if (tensor_.empty()) throw_not_loaded();
+        return tensor_;
+    }
+
+private:
+    [[noreturn]] void throw_not_loaded() const {
+        throw Error("a parameter of shape " + to_string(shape_) +
+                    " is used before its values were loaded, or not as the kind that it was made for");
+    }
+    template <class Pointer>
+    const Pointer& require(const Pointer& pointer) const {
+        if (!pointer) throw_not_loaded();
+        return pointer;
+    }
+
+    Shape shape_;
+    ParameterKind kind_;
+    kernels::PackedWeights<T> packed_;
+    std::shared_ptr<const std::vector<Accumulator<T>>> vector_;
+    CpuTensor<T> tensor_;
+};
+
+}  // namespace dalle2
