@@ -6,6 +6,7 @@
 // but std::bad_alloc; sizes are the caller's to check.
 #pragma once
 
+#include <dalle2/kernels/gemm.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/plain_attention.hpp>
 #include <dalle2/kernels/plain_elementwise.hpp>
@@ -18,13 +19,19 @@ namespace dalle2::kernels {
 // y = x ∗ w + bias; the bias [out] may be null.
 template <class T>
 void conv2d(const Conv2dShape& shape, const T* x, const PackedWeights<T>& w, const Accumulator<T>* bias, T* y) {
-    plain::conv2d(shape, x, w, bias, y);
+    if constexpr (std::is_same_v<T, double>)
+        plain::conv2d(shape, x, w, bias, y);
+    else
+        fast::conv2d(shape, x, w, bias, y);
 }
 
 // dx from dy, with the weights of pack_weights_transposed.
 template <class T>
 void conv2d_input_gradient(const Conv2dShape& shape, const T* dy, const PackedWeights<T>& transposed, T* dx) {
-    plain::conv2d_input_gradient(shape, dy, transposed, dx);
+    if constexpr (std::is_same_v<T, double>)
+        plain::conv2d_input_gradient(shape, dy, transposed, dx);
+    else
+        fast::conv2d_input_gradient(shape, dy, transposed, dx);
 }
 
 // Adds to dw [out, in, kernel_height, kernel_width] and to dbias [out], which may be null.

@@ -1,0 +1,107 @@
+// Which instruction set the kernels run: the best that the processor has, unless told otherwise.
+#pragma once
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <dalle2/core/error.hpp>
+
+// Set where the compiler can build functions for other x86 instruction sets than the one it was told.
+#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+#define DALLE2_X86 1
+#else
+#define DALLE2_X86 0
+#endif
+
+namespace dalle2::kernels {
+
+enum class Isa {
+    portable,
+    avx2,         // with FMA
+    avx512,       // F, BW, DQ, VL
+    avx512_bf16,  // with dot products of bfloat16 pairs
+};
+
+inline constexpr Isa all_isas[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+
+inline const char* name_of(Isa isa) {
+    switch (isa) {
+        case Isa::portable: return "portable";
+        case Isa::avx2: return "avx2";
+        case Isa::avx512: return "avx512";
+        case Isa::avx512_bf16: return "avx512_bf16";
+    }
+    return "unknown";
+}
+
+// Whether this processor, its operating system and this build can run it.
+inline bool available(Isa isa) {
+#if DALLE2_X86
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    switch (isa) {
+        case Isa::portable: return true;
+        case Isa::avx2: return avx2;
+        case Isa::avx512: return avx512;
+        case Isa::avx512_bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
+    }
+#endif
+    return isa == Isa::portable;
+}
+
+inline Isa best_isa() {
+    Isa best = Isa::portable;
+    for (Isa isa : all_isas)
+        if (available(isa)) best = isa;
+    return best;
+}
+
+// The instruction set called `name`; `where` goes into the error. Throws ConfigError for a name that is
+// unknown or that this processor cannot run.
+inline Isa isa_from_name(std::string_view name, const std::string& where) {
+    std::string runnable;
+    for (Isa isa : all_isas) {
+        if (!available(isa)) continue;
+        if (name == name_of(isa)) return isa;
+        runnable += std::string(runnable.empty() ? "" : ", ") + name_of(isa);
+    }
+    throw ConfigError(where + ": instruction set \"" + std::string(name) +
+                      "\" is unknown or not available on this processor; it can run " + runnable);
+}
+
+namespace detail {
+
+inline std::optional<Isa>& forced_isa() {
+    static thread_local std::optional<Isa> isa;
+    return isa;
+}
+
+}  // namespace detail
+
+// What kernels called from this thread run: a ForcedIsa in scope, else the environment's DALLE2_ISA
+// (ConfigError when its value cannot be had), else the best there is.
+inline Isa current_isa() {
+    if (detail::forced_isa()) return *detail::forced_isa();
+    static const Isa chosen = [] {
+        const char* name = std::getenv("DALLE2_ISA");
+        return name && *name ? isa_from_name(name, "environment variable DALLE2_ISA") : best_isa();
+    }();
+    return chosen;
+}
+
+// Makes kernels called from this thread run `isa` while it lives; isa must be available.
+class ForcedIsa {
+public:
+    explicit ForcedIsa(Isa isa) : before_(detail::forced_isa()) { detail::forced_isa() = isa; }
+    ~ForcedIsa() { detail::forced_isa() = before_; }
+    ForcedIsa(const ForcedIsa&) = delete;
+    ForcedIsa& operator=(const ForcedIsa&) = delete;
+
+private:
+    std::optional<Isa> before_;
+};
+
+}  // namespace dalle2::kernels

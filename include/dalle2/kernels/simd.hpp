@@ -1,0 +1,135 @@
+// The vector code, compiled once for each instruction set, behind tables of functions.
+// A header cannot ask for compiler flags, so each copy stands in a region that names its own target; what is
+// called in an inner loop must be written inside that region.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include <dalle2/core/bfloat16.hpp>
+#include <dalle2/kernels/conv_plan.hpp>
+#include <dalle2/kernels/isa.hpp>
+#include <dalle2/kernels/packed_weights.hpp>
+#include <dalle2/kernels/shapes.hpp>
+
+#if DALLE2_X86
+#include <immintrin.h>
+#endif
+
+namespace dalle2::kernels {
+
+// The functions of one instruction set for T = float or bfloat16.
+template <class T>
+struct VectorKernels {
+    void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
+};
+
+#define DALLE2_INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
+#define DALLE2_UNROLL _Pragma("unroll")
+#else
+#define DALLE2_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+// g++ 12 takes the undefined vectors inside its own intrinsics for a mistake of the caller.
+#if !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+namespace portable {
+#include <dalle2/kernels/simd/vector_portable.inl>
+#include <dalle2/kernels/simd/all.inl>
+}  // namespace portable
+
+#if DALLE2_X86
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+namespace avx2 {
+#include <dalle2/kernels/simd/vector_avx2.inl>
+#include <dalle2/kernels/simd/all.inl>
+}  // namespace avx2
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#define DALLE2_HAVE_BF16 0
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
+#endif
+namespace avx512 {
+#include <dalle2/kernels/simd/vector_avx512.inl>
+#include <dalle2/kernels/simd/all.inl>
+}  // namespace avx512
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef DALLE2_HAVE_BF16
+
+#define DALLE2_HAVE_BF16 1
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
+#endif
+namespace avx512_bf16 {
+#include <dalle2/kernels/simd/vector_avx512.inl>
+#include <dalle2/kernels/simd/all.inl>
+}  // namespace avx512_bf16
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef DALLE2_HAVE_BF16
+
+#endif  // DALLE2_X86
+
+#if !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+#undef DALLE2_INLINE
+#undef DALLE2_UNROLL
+
+// The functions of the instruction set that runs now.
+template <class T>
+VectorKernels<T> vector_kernels() {
+#if DALLE2_X86
+    switch (current_isa()) {
+        case Isa::portable: return portable::table<T>();
+        case Isa::avx2: return avx2::table<T>();
+        case Isa::avx512: return avx512::table<T>();
+        case Isa::avx512_bf16:
+            // Only bfloat16 knows the difference.
+            if constexpr (std::is_same_v<T, float>)
+                return avx512::table<T>();
+            else
+                return avx512_bf16::table<T>();
+    }
+#endif
+    return portable::table<T>();
+}
+
+}  // namespace dalle2::kernels
+
+

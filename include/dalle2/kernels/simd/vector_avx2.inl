@@ -1,0 +1,99 @@
+// Vectors of eight floats. Included inside a namespace and a target region.
+
+inline constexpr int lanes = 8;
+using vf = __m256;
+using vi = __m256i;
+
+DALLE2_INLINE vf zero() { return _mm256_setzero_ps(); }
+DALLE2_INLINE vf set1(float a) { return _mm256_set1_ps(a); }
+DALLE2_INLINE vf fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+DALLE2_INLINE vf max(vf a, vf b) { return _mm256_max_ps(a, b); }
+DALLE2_INLINE vf min(vf a, vf b) { return _mm256_min_ps(a, b); }
+DALLE2_INLINE vf abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+DALLE2_INLINE vf sqrt(vf a) { return _mm256_sqrt_ps(a); }
+DALLE2_INLINE vf copy_sign(vf a, vf b) {
+    const vf sign = _mm256_set1_ps(-0.0f);
+    return _mm256_or_ps(_mm256_andnot_ps(sign, a), _mm256_and_ps(sign, b));
+}
+DALLE2_INLINE vf round_to_integer(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+DALLE2_INLINE vf scale_by_power(vf a, vf n) {
+    const vi exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(a, _mm256_castsi256_ps(exponent));
+}
+
+DALLE2_INLINE vi first(int64 n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+DALLE2_INLINE vf load(const float* p) { return _mm256_loadu_ps(p); }
+DALLE2_INLINE void store(float* p, vf a) { _mm256_storeu_ps(p, a); }
+DALLE2_INLINE vf load(const float* p, int64 n) { return _mm256_maskload_ps(p, first(n)); }
+DALLE2_INLINE void store(float* p, vf a, int64 n) { _mm256_maskstore_ps(p, first(n), a); }
+
+DALLE2_INLINE vf widen(__m128i a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(a), 16)); }
+DALLE2_INLINE __m128i narrow(vf a) {
+    const vi bits = _mm256_castps_si256(a);
+    const vi odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const vi rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const vi quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    const vi nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    const vi kept = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+    const vi packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(kept, kept), 0x08);
+    return _mm256_castsi256_si128(packed);
+}
+DALLE2_INLINE vf load(const bfloat16* p) { return widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+DALLE2_INLINE void store(bfloat16* p, vf a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow(a)); }
+DALLE2_INLINE vf load(const bfloat16* p, int64 n) {
+    alignas(16) unsigned short values[8] = {};
+    __builtin_memcpy(values, p, static_cast<std::size_t>(n) * 2);
+    return widen(_mm_load_si128(reinterpret_cast<const __m128i*>(values)));
+}
+DALLE2_INLINE void store(bfloat16* p, vf a, int64 n) {
+    alignas(16) unsigned short values[8];
+    _mm_store_si128(reinterpret_cast<__m128i*>(values), narrow(a));
+    __builtin_memcpy(static_cast<void*>(p), values, static_cast<std::size_t>(n) * 2);
+}
+
+DALLE2_INLINE float sum(vf a) {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+DALLE2_INLINE float largest(vf a) {
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_max_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+
+DALLE2_INLINE vf load_weights(const float* p) { return _mm256_loadu_ps(p); }
+DALLE2_INLINE vf broadcast_step(const float* p) { return _mm256_broadcast_ss(p); }
+DALLE2_INLINE vf multiply_add(vf acc, vf x, vf w) { return _mm256_fmadd_ps(x, w, acc); }
+
+struct WeightPairs {
+    vf even, odd;
+};
+DALLE2_INLINE WeightPairs split_pairs(vi v) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(v, 16)),
+            _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
+}
+DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) {
+    return split_pairs(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
+    int bits;
+    __builtin_memcpy(&bits, p, 4);
+    return split_pairs(_mm256_set1_epi32(bits));
+}
+DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) {
+    return _mm256_fmadd_ps(x.odd, w.odd, _mm256_fmadd_ps(x.even, w.even, acc));
+}
+
+DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to) {
+    for (int half = 0; half < 2; ++half) {
+        const vi low = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a + 8 * half)));
+        const vi high = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + 8 * half)));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 16 * half), _mm256_or_si256(low, _mm256_slli_epi32(high, 16)));
+    }
+}
+
+inline constexpr int max_panels = 1;
+inline constexpr int rows_of_panels[max_panels + 1] = {0, 6};

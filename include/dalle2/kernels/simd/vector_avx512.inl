@@ -1,0 +1,100 @@
+// Vectors of sixteen floats. Included inside a namespace and a target region.
+
+inline constexpr int lanes = 16;
+using vf = __m512;   // floats
+using vi = __m512i;  // 32-bit integers, or pairs of bfloat16
+
+DALLE2_INLINE vf zero() { return _mm512_setzero_ps(); }
+DALLE2_INLINE vf set1(float a) { return _mm512_set1_ps(a); }
+DALLE2_INLINE vf fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+DALLE2_INLINE vf max(vf a, vf b) { return _mm512_max_ps(a, b); }
+DALLE2_INLINE vf min(vf a, vf b) { return _mm512_min_ps(a, b); }
+DALLE2_INLINE vf abs(vf a) { return _mm512_abs_ps(a); }
+DALLE2_INLINE vf sqrt(vf a) { return _mm512_sqrt_ps(a); }
+// a with the sign of b.
+DALLE2_INLINE vf copy_sign(vf a, vf b) {
+    const vi sign = _mm512_set1_epi32(static_cast<int>(0x80000000u));
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_andnot_si512(sign, _mm512_castps_si512(a)),
+                                               _mm512_and_si512(sign, _mm512_castps_si512(b))));
+}
+DALLE2_INLINE vf round_to_integer(vf a) { return _mm512_roundscale_ps(a, 8); }
+// a · 2^n for integral n within the exponents of normal numbers.
+DALLE2_INLINE vf scale_by_power(vf a, vf n) { return _mm512_scalef_ps(a, n); }
+
+DALLE2_INLINE vf load(const float* p) { return _mm512_loadu_ps(p); }
+DALLE2_INLINE void store(float* p, vf a) { _mm512_storeu_ps(p, a); }
+DALLE2_INLINE __mmask16 first(int64 n) { return static_cast<__mmask16>((1u << n) - 1u); }
+DALLE2_INLINE vf load(const float* p, int64 n) { return _mm512_maskz_loadu_ps(first(n), p); }
+DALLE2_INLINE void store(float* p, vf a, int64 n) { _mm512_mask_storeu_ps(p, first(n), a); }
+
+DALLE2_INLINE vf widen(__m256i a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16)); }
+DALLE2_INLINE __m256i narrow(vf a) {
+#if DALLE2_HAVE_BF16
+    return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a));
+#else
+    // Round to nearest, ties to even; NaN stays NaN.
+    const vi bits = _mm512_castps_si512(a);
+    const vi odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const vi rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    const __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    const vi kept = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16));
+#endif
+}
+DALLE2_INLINE vf load(const bfloat16* p) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+DALLE2_INLINE void store(bfloat16* p, vf a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(a)); }
+DALLE2_INLINE vf load(const bfloat16* p, int64 n) { return widen(_mm256_maskz_loadu_epi16(first(n), p)); }
+DALLE2_INLINE void store(bfloat16* p, vf a, int64 n) { _mm256_mask_storeu_epi16(p, first(n), narrow(a)); }
+
+DALLE2_INLINE float sum(vf a) { return _mm512_reduce_add_ps(a); }
+DALLE2_INLINE float largest(vf a) { return _mm512_reduce_max_ps(a); }
+
+// One step of a product: acc + x · w, for one x per row and sixteen outputs of w; for bfloat16 a step
+// takes a pair of inputs.
+DALLE2_INLINE vf load_weights(const float* p) { return _mm512_loadu_ps(p); }
+DALLE2_INLINE vf broadcast_step(const float* p) { return _mm512_set1_ps(*p); }
+DALLE2_INLINE vf multiply_add(vf acc, vf x, vf w) { return _mm512_fmadd_ps(x, w, acc); }
+
+DALLE2_INLINE int pair_bits(const bfloat16* p) {
+    int bits;
+    __builtin_memcpy(&bits, p, 4);
+    return bits;
+}
+#if DALLE2_HAVE_BF16
+struct WeightPairs {
+    __m512bh v;
+};
+DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) {
+    return {reinterpret_cast<__m512bh>(_mm512_loadu_si512(p))};
+}
+DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
+    return {reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair_bits(p)))};
+}
+DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) { return _mm512_dpbf16_ps(acc, x.v, w.v); }
+#else
+struct WeightPairs {
+    vf even, odd;
+};
+DALLE2_INLINE WeightPairs split_pairs(vi v) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
+            _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+}
+DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) { return split_pairs(_mm512_loadu_si512(p)); }
+DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) { return split_pairs(_mm512_set1_epi32(pair_bits(p))); }
+DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) {
+    return _mm512_fmadd_ps(x.odd, w.odd, _mm512_fmadd_ps(x.even, w.even, acc));
+}
+#endif
+
+// Two rows of sixteen bfloat16 as sixteen pairs: out[2i] = a[i], out[2i + 1] = b[i].
+DALLE2_INLINE void store_interleaved(bfloat16* to, __m256i a, __m256i b) {
+    _mm512_storeu_si512(to, _mm512_or_si512(_mm512_cvtepu16_epi32(a), _mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16)));
+}
+DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to) {
+    store_interleaved(to, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)),
+                      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)));
+}
+
+inline constexpr int max_panels = 4;
+// Rows that the micro-kernel of n panels takes.
+inline constexpr int rows_of_panels[max_panels + 1] = {0, 12, 12, 8, 6};

@@ -1,0 +1,96 @@
+// Vectors of four floats in the compiler's own vector types: no intrinsics. Included inside a namespace.
+
+inline constexpr int lanes = 4;
+typedef float vf __attribute__((vector_size(16)));
+typedef std::int32_t vi __attribute__((vector_size(16)));
+
+DALLE2_INLINE vf zero() { return vf{}; }
+DALLE2_INLINE vf set1(float a) { return vf{a, a, a, a}; }
+DALLE2_INLINE vf fma(vf a, vf b, vf c) { return a * b + c; }
+DALLE2_INLINE vf max(vf a, vf b) { return a > b ? a : b; }
+DALLE2_INLINE vf min(vf a, vf b) { return a < b ? a : b; }
+DALLE2_INLINE vf abs(vf a) { return reinterpret_cast<vf>(reinterpret_cast<vi>(a) & 0x7fffffff); }
+DALLE2_INLINE vf sqrt(vf a) {
+    return vf{__builtin_sqrtf(a[0]), __builtin_sqrtf(a[1]), __builtin_sqrtf(a[2]), __builtin_sqrtf(a[3])};
+}
+DALLE2_INLINE vf copy_sign(vf a, vf b) {
+    return reinterpret_cast<vf>((reinterpret_cast<vi>(a) & 0x7fffffff) |
+                                (reinterpret_cast<vi>(b) & static_cast<std::int32_t>(0x80000000u)));
+}
+// Exact for |a| < 2^22, which is all that is asked of it.
+DALLE2_INLINE vf round_to_integer(vf a) {
+    const vf magic = set1(12582912.0f);
+    return (a + magic) - magic;
+}
+DALLE2_INLINE vf scale_by_power(vf a, vf n) {
+    const vi exponent = (__builtin_convertvector(n, vi) + 127) << 23;
+    return a * reinterpret_cast<vf>(exponent);
+}
+
+DALLE2_INLINE vf load(const float* p) {
+    vf a;
+    __builtin_memcpy(&a, p, 16);
+    return a;
+}
+DALLE2_INLINE void store(float* p, vf a) { __builtin_memcpy(p, &a, 16); }
+DALLE2_INLINE vf load(const float* p, int64 n) {
+    vf a{};
+    __builtin_memcpy(&a, p, static_cast<std::size_t>(n) * 4);
+    return a;
+}
+DALLE2_INLINE void store(float* p, vf a, int64 n) { __builtin_memcpy(p, &a, static_cast<std::size_t>(n) * 4); }
+
+DALLE2_INLINE vf load(const bfloat16* p, int64 n) {
+    unsigned short values[4] = {};
+    __builtin_memcpy(values, p, static_cast<std::size_t>(n) * 2);
+    return reinterpret_cast<vf>(vi{values[0], values[1], values[2], values[3]} << 16);
+}
+DALLE2_INLINE vf load(const bfloat16* p) { return load(p, 4); }
+DALLE2_INLINE void store(bfloat16* p, vf a, int64 n) {
+    const vi bits = reinterpret_cast<vi>(a);
+    const vi rounded = bits + (((bits >> 16) & 1) + 0x7fff);
+    const vi kept = a == a ? rounded : (bits | 0x400000);
+    const unsigned short values[4] = {
+        static_cast<unsigned short>(kept[0] >> 16), static_cast<unsigned short>(kept[1] >> 16),
+        static_cast<unsigned short>(kept[2] >> 16), static_cast<unsigned short>(kept[3] >> 16)};
+    __builtin_memcpy(static_cast<void*>(p), values, static_cast<std::size_t>(n) * 2);
+}
+DALLE2_INLINE void store(bfloat16* p, vf a) { store(p, a, 4); }
+
+DALLE2_INLINE float sum(vf a) { return (a[0] + a[2]) + (a[1] + a[3]); }
+DALLE2_INLINE float largest(vf a) {
+    const float low = a[0] > a[1] ? a[0] : a[1], high = a[2] > a[3] ? a[2] : a[3];
+    return low > high ? low : high;
+}
+
+DALLE2_INLINE vf load_weights(const float* p) { return load(p); }
+DALLE2_INLINE vf broadcast_step(const float* p) { return set1(*p); }
+DALLE2_INLINE vf multiply_add(vf acc, vf x, vf w) { return acc + x * w; }
+
+struct WeightPairs {
+    vf even, odd;
+};
+DALLE2_INLINE WeightPairs split_pairs(vi v) {
+    return {reinterpret_cast<vf>(v << 16), reinterpret_cast<vf>(v & static_cast<std::int32_t>(0xffff0000u))};
+}
+DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) {
+    vi a;
+    __builtin_memcpy(&a, p, 16);
+    return split_pairs(a);
+}
+DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, p, 4);
+    return split_pairs(vi{bits, bits, bits, bits});
+}
+DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) { return (acc + x.even * w.even) + x.odd * w.odd; }
+
+DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to) {
+    for (int i = 0; i < 16; ++i) {
+        to[2 * i] = a[i];
+        to[2 * i + 1] = b[i];
+    }
+}
+
+inline constexpr int max_panels = 1;
+inline constexpr int rows_of_panels[max_panels + 1] = {0, 2};
