@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -68,6 +69,11 @@ public:
         if (const std::shared_ptr<FreeBlocks> free = current())
             return {free->take(bytes), [free, bytes](void* block) { free->give_back(block, bytes); }};
         return {::operator new(bytes, alignment), [](void* block) { ::operator delete(block, alignment); }};
+    }
+
+    template <class T>
+    static std::shared_ptr<T> allocate_array(std::int64_t count) {
+        return std::static_pointer_cast<T>(allocate(static_cast<std::size_t>(count) * sizeof(T)));
     }
 
 private:

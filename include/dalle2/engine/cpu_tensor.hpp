@@ -22,7 +22,7 @@ public:
     explicit CpuTensor(Shape shape)
         : shape_(std::move(shape)),
           count_(element_count(shape_)),
-          data_(std::static_pointer_cast<T>(BufferPool::allocate(static_cast<std::size_t>(count_) * sizeof(T)))) {}
+          data_(BufferPool::allocate_array<T>(count_)) {}
 
     const Shape& shape() const { return shape_; }
     std::int64_t count() const { return count_; }
