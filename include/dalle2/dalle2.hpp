@@ -13,11 +13,16 @@
 //   engine/     what a tensor and an operation are: reference, cpu, autodiff, trace
 //   nn/         layers written once over an engine
 //   clip/       text encoder, image encoder, preprocessing, zero-shot classification
+//   diffusion/  noise schedules, samplers, guidance
 //   prior/      text embedding to image embedding (section 2.2 of the paper)
 //   decoder/    image embedding to picture (section 2.1), and the upsampler
+//   data/       folders of pictures; the emoji scenes
 //
 // Read it from the middle: nn/ and clip/ look like the papers' figures, diffusion/ like their
 // equations, and engine/reference.hpp says in a few lines each what an operation means.
+//
+// The headers that draw emoji need FreeType, so they are included by name and linked as
+// dalle2::data: <dalle2/data/emoji_font.hpp>.
 #pragma once
 
 #include <dalle2/core/activation.hpp>
@@ -29,7 +34,10 @@
 
 #include <dalle2/io/atomic_file.hpp>
 #include <dalle2/io/file.hpp>
+#include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/picture.hpp>
+#include <dalle2/io/safetensors.hpp>
+#include <dalle2/io/safetensors_header.hpp>
 #include <dalle2/io/stb.hpp>
 #include <dalle2/io/utf8.hpp>
 
@@ -43,6 +51,8 @@
 #include <dalle2/kernels/shapes.hpp>
 
 #include <dalle2/engine/concept.hpp>
+#include <dalle2/engine/reference.hpp>
+#include <dalle2/engine/shape_checks.hpp>
 
 #include <dalle2/nn/added_kv_attention.hpp>
 #include <dalle2/nn/attention_mask.hpp>
@@ -56,7 +66,24 @@
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/clip/token_batch.hpp>
 
+#include <dalle2/diffusion/ddim_sampler.hpp>
+#include <dalle2/diffusion/denoise.hpp>
+#include <dalle2/diffusion/guidance.hpp>
+#include <dalle2/diffusion/noise_schedule.hpp>
+#include <dalle2/diffusion/prediction.hpp>
+#include <dalle2/diffusion/sampler.hpp>
+#include <dalle2/diffusion/schedule_config.hpp>
+#include <dalle2/diffusion/unclip_sampler.hpp>
+#include <dalle2/diffusion/variational_bound.hpp>
+
 #include <dalle2/prior/prior_transformer.hpp>
 
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
+
+#include <dalle2/data/emoji_nouns.hpp>
+#include <dalle2/data/emoji_scenes.hpp>
+#include <dalle2/data/scene.hpp>
+#include <dalle2/data/scene_renderer.hpp>
+#include <dalle2/data/scene_stream.hpp>
+#include <dalle2/data/sprite.hpp>

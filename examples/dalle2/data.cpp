@@ -1,0 +1,206 @@
+// dalle2 data: the emoji scenes that the shipped model learned from, as files to look at and as a
+// folder to train from.
+#include <cstdint>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <dalle2/core/error.hpp>
+#include <dalle2/data/emoji_font.hpp>
+#include <dalle2/data/emoji_scenes.hpp>
+#include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/picture.hpp>
+
+#include "commands.hpp"
+#include "grid.hpp"
+#include "terminal.hpp"
+
+namespace tool {
+
+namespace {
+
+struct SceneOptions {
+    std::uint64_t seed = 0, first = 0;
+    int size = 128;
+    double pairs = 0.5, colored = 0.5;
+    std::string split = "train";
+    std::string font = dalle2::default_emoji_font();
+};
+
+void add_scene_options(CLI::App& command, SceneOptions& options) {
+    command.add_option("--seed", options.seed, "Which endless stream of scenes")
+        ->capture_default_str();
+    command.add_option("--first", options.first, "Number of the first scene in the stream")
+        ->capture_default_str();
+    command.add_option("--size", options.size, "Pixels on each side: 16, 32, 64 or 128")
+        ->check(CLI::IsMember({16, 32, 64, 128}))
+        ->capture_default_str();
+    command
+        .add_option("--split", options.split,
+                    "train: never a held-out pair of colour and noun; held-out: nothing else")
+        ->check(CLI::IsMember({"train", "held-out"}))
+        ->capture_default_str();
+    command.add_option("--pairs", options.pairs, "Share of scenes with two objects")
+        ->check(between(0, 1))
+        ->capture_default_str();
+    command.add_option("--colored", options.colored, "Share of objects that are tinted")
+        ->check(between(0, 1))
+        ->capture_default_str();
+    command.add_option("--font", options.font, "Noto Color Emoji, as bitmaps")
+        ->capture_default_str();
+}
+
+// The stream that the options describe, and what draws it.
+class Scenes {
+public:
+    explicit Scenes(const SceneOptions& options)
+        : stream_(options.seed,
+                  {.split = options.split == "train" ? dalle2::SceneSplit::train
+                                                     : dalle2::SceneSplit::held_out,
+                   .pairs = options.pairs,
+                   .colored = options.colored}),
+          renderer_(dalle2::load_sprites(stream_.nouns(), options.font)),
+          first_(options.first),
+          size_(options.size) {}
+
+    dalle2::Picture picture(std::uint64_t index) const {
+        return {size_, size_, renderer_.render_rgb8(stream_.scene(first_ + index), size_)};
+    }
+    std::string caption(std::uint64_t index) const { return stream_.caption(first_ + index); }
+
+private:
+    dalle2::SceneStream stream_;
+    dalle2::SceneRenderer renderer_;
+    std::uint64_t first_;
+    int size_;
+};
+
+void write_scenes(const SceneOptions& options, const std::string& output, std::int64_t count,
+                  const std::stop_token& stop) {
+    namespace fs = std::filesystem;
+    const fs::path folder = output;
+    std::error_code error;
+    if (fs::exists(folder, error) && (!fs::is_directory(folder, error) || !fs::is_empty(folder)))
+        throw dalle2::IoError("cannot write scenes to " + output +
+                              ": it is not an empty folder; give the name of a new one");
+    const Scenes scenes(options);
+    fs::create_directories(folder, error);
+    if (error)
+        throw dalle2::IoError("cannot make the folder " + output + ": " + error.message());
+
+    std::string metadata;
+    std::int64_t done = 0;
+    {
+        ProgressBar bar;
+        for (; done < count && !stop.stop_requested(); ++done) {
+            bar.update("scenes", done, count);
+            const auto index = static_cast<std::uint64_t>(done);
+            std::string name = std::to_string(options.first + index);
+            name.insert(0, name.size() < 8 ? 8 - name.size() : 0, '0');
+            const std::string caption = scenes.caption(index);
+            dalle2::write_png(folder / (name + ".png"), scenes.picture(index));
+            dalle2::write_file(folder / (name + ".txt"), caption + "\n");
+            metadata +=
+                nlohmann::json{{"file_name", name + ".png"}, {"text", caption}}.dump() + "\n";
+        }
+        bar.update("scenes", done, count);
+    }
+    // Also after Ctrl-C: what is there is then a smaller, but complete folder.
+    dalle2::write_file(folder / "metadata.jsonl", metadata);
+    if (done < count) throw dalle2::Cancelled();
+    std::cout << output << ": " << done << " pictures with captions\n";
+}
+
+void write_sheet(const SceneOptions& options, const std::string& output, int columns, int rows) {
+    check_writable(output);
+    const Scenes scenes(options);
+    std::vector<dalle2::Picture> pictures;
+    for (int i = 0; i < columns * rows; ++i) {
+        const auto index = static_cast<std::uint64_t>(i);
+        pictures.push_back(scenes.picture(index));
+        std::cout << "row " << i / columns + 1 << ", column " << i % columns + 1 << ": "
+                  << scenes.caption(index) << "\n";
+    }
+    dalle2::write_png(output, grid(pictures, columns));
+}
+
+void print_words() {
+    const std::vector<dalle2::Noun>& nouns = dalle2::emoji_nouns();
+    const auto print = [](const std::string& title, const std::vector<std::string>& words) {
+        std::cout << title << ":";
+        for (std::size_t i = 0; i < words.size(); ++i)
+            std::cout << (i ? ", " : " ") << words[i];
+        std::cout << "\n\n";
+    };
+    std::vector<std::string> list;
+    for (const dalle2::Noun& noun : nouns) list.push_back(noun.name);
+    print(std::to_string(nouns.size()) + " nouns", list);
+    list.clear();
+    for (const dalle2::Tint& tint : dalle2::scene_tints) list.emplace_back(tint.name);
+    print("colours of objects", list);
+    list.clear();
+    for (const dalle2::Background& color : dalle2::scene_backgrounds)
+        list.emplace_back(color.name);
+    print("colours of backgrounds", list);
+    print("relations", {"left of", "right of", "above", "below"});
+    list.clear();
+    const dalle2::SceneStream stream(0);
+    for (const dalle2::SceneObject& object : stream.held_out_objects())
+        list.push_back(dalle2::object_words(object, nouns));
+    print(std::to_string(list.size()) + " held-out pairs, which training never shows", list);
+}
+
+}  // namespace
+
+void add_data(CLI::App& app, const std::stop_token& stop) {
+    CLI::App* data = app.add_subcommand("data", "The emoji scenes that the shipped model knows");
+    data->require_subcommand(1);
+
+    struct Options {
+        SceneOptions scenes;
+        std::string output;
+        std::int64_t count = 100;
+        int columns = 12, rows = 8;
+    };
+    {
+        const auto options = std::make_shared<Options>();
+        CLI::App* scenes =
+            data->add_subcommand("scenes", "Write scenes to a folder: pictures and captions");
+        scenes
+            ->add_option("-o,--output", options->output,
+                         "A new folder: NUMBER.png, NUMBER.txt, and metadata.jsonl with all captions")
+            ->required();
+        scenes->add_option("-n,--count", options->count, "How many")
+            ->check(between(1, 100'000'000))
+            ->capture_default_str();
+        add_scene_options(*scenes, options->scenes);
+        scenes->footer("Example: dalle2 data scenes --count 1000 --output scenes");
+        scenes->callback([options, stop] {
+            write_scenes(options->scenes, options->output, options->count, stop);
+        });
+    }
+    {
+        const auto options = std::make_shared<Options>();
+        CLI::App* sheet = data->add_subcommand(
+            "sheet", "Draw many scenes as one picture, and print their captions");
+        sheet->add_option("-o,--output", options->output, "The PNG file")->required();
+        sheet->add_option("--columns", options->columns, "Scenes side by side")
+            ->check(between(1, 100))
+            ->capture_default_str();
+        sheet->add_option("--rows", options->rows, "Scenes one below the other")
+            ->check(between(1, 100))
+            ->capture_default_str();
+        add_scene_options(*sheet, options->scenes);
+        sheet->footer("Example: dalle2 data sheet --size 64 --output scenes.png");
+        sheet->callback([options] {
+            write_sheet(options->scenes, options->output, options->columns, options->rows);
+        });
+    }
+    data->add_subcommand("words", "Print every noun, colour and relation")->callback(print_words);
+}
+
+}  // namespace tool
