@@ -54,4 +54,38 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeight
     run(plan);
 }
 
+// Adds to dw [out, in, kernel_height, kernel_width] and to dbias [out], which may be null.
+template <class T>
+void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float* dw, float* dbias) {
+    WeightPlan<T> plan{};
+    plan.x = x, plan.dy = dy;
+    plan.batch = s.batch, plan.height = s.height, plan.width = s.width, plan.channels = s.in_channels;
+    plan.out_channels = s.out_channels, plan.out_height = s.out_height(), plan.out_width = s.out_width();
+    plan.kernel_height = s.kernel_height, plan.kernel_width = s.kernel_width;
+    plan.stride = s.stride, plan.padding = s.padding;
+    divide(plan, thread_count());
+
+    constexpr int64 slack = panel_width * pair_size<T>;  // what a micro-kernel may read beyond the last pixel
+    const int64 x_count = plan.groups_per_chunk * plan.x_group();
+    const int64 zero_count = std::max(plan.width * plan.channels, plan.out_width * plan.out_channels) + panel_width;
+    const AlignedBuffer<T> packed_x(x_count + slack), zeros(zero_count);
+    const AlignedBuffer<T> packed_dy(plan.panels * plan.dy_pixels() * slack);
+    const AlignedBuffer<float> sums(plan.kernel_height * plan.run * plan.sums_stride()), bias_sums(plan.sums_stride());
+    std::fill_n(packed_x.get() + x_count, slack, T(0));
+    std::fill_n(zeros.get(), zero_count, T(0));
+    plan.packed_x = packed_x.get(), plan.packed_dy = packed_dy.get(), plan.zeros = zeros.get();
+    plan.sums = sums.get(), plan.bias_sums = dbias ? bias_sums.get() : nullptr;
+
+    const VectorKernels<T> kernels = vector_kernels<T>();
+    const int64 tasks = plan.kernel_height * ((plan.panels + 3) / 4) *
+                        ((plan.run + plan.run_per_task - 1) / plan.run_per_task);
+    for (int64 first = 0; first < plan.groups; first += plan.groups_per_chunk) {
+        const int64 groups = std::min(plan.groups_per_chunk, plan.groups - first);
+        parallel_for(groups * (plan.in_rows + plan.strip_rows),
+                     [&](int64 task, int) { kernels.weight_pack_task(plan, first, task); });
+        parallel_for(tasks, [&](int64 task, int) { kernels.weight_multiply_task(plan, groups, first > 0, task); });
+    }
+    parallel_for(plan.panels, [&](int64 panel, int) { kernels.weight_finish_task(plan, panel, dw, dbias); });
+}
+
 }  // namespace dalle2::kernels::fast

@@ -38,7 +38,10 @@ void conv2d_input_gradient(const Conv2dShape& shape, const T* dy, const PackedWe
 template <class T>
 void conv2d_weight_gradient(const Conv2dShape& shape, const T* x, const T* dy, Accumulator<T>* dw,
                             Accumulator<T>* dbias) {
-    plain::conv2d_weight_gradient(shape, x, dy, dw, dbias);
+    if constexpr (std::is_same_v<T, double>)
+        plain::conv2d_weight_gradient(shape, x, dy, dw, dbias);
+    else
+        fast::conv2d_weight_gradient(shape, x, dy, dw, dbias);
 }
 
 // y [rows, out] = x [rows, in] · wᵀ + bias. With transposed weights: the input gradient.

@@ -15,6 +15,7 @@
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
+#include <dalle2/kernels/weight_plan.hpp>
 
 #if DALLE2_X86
 #include <immintrin.h>
@@ -26,6 +27,9 @@ namespace dalle2::kernels {
 template <class T>
 struct VectorKernels {
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
+    void (*weight_pack_task)(const WeightPlan<T>&, int64 first_group, int64 task);
+    void (*weight_multiply_task)(const WeightPlan<T>&, int64 groups, bool add, int64 task);
+    void (*weight_finish_task)(const WeightPlan<T>&, int64 panel, float* dw, float* dbias);
 };
 
 #define DALLE2_INLINE inline __attribute__((always_inline))
