@@ -292,7 +292,7 @@ TEST_CASE("the font draws every noun, and no two look alike in one tint") {
             double sum = 0;
             for (std::size_t i = 0; i < pictures[a].size(); ++i)
                 sum += std::pow(pictures[a][i] - pictures[b][i], 2);
-            if (std::sqrt(sum / 3072) < 0.27)
+            if (std::sqrt(sum / 3072) < 0.25)
                 FAIL_CHECK(emoji_nouns()[a].name, " looks like ", emoji_nouns()[b].name);
         }
 }

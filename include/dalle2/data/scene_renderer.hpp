@@ -108,15 +108,31 @@ inline SpritePlanes sprite_planes(const Sprite& sprite) {
         return 1.0;
     };
     // The shade runs over each sprite's own range, so that a dark ant and a white ghost both show
-    // the hue; a sprite of nearly one luminance is shown light.
-    const double high = quantile(0.95), low = std::min(quantile(0.05), high - 0.25);
+    // the hue; a sprite of nearly one luminance is shown light. A power lifts a dark sprite to a
+    // mean of 0.6: a tint is seen as its colour (not as brown or olive) where it is not dark.
+    const double high = quantile(0.95), low = std::min(quantile(0.05), high - 0.25) - 0.05;
+    const auto shade_of = [&](double value, double power) {
+        return std::pow(std::clamp((value - low) / (high - low), 0.0, 1.0), power);
+    };
+    double power = 1, too_small = 0.3;
+    const auto mean_shade = [&](double exponent) {
+        double sum = 0;
+        for (std::size_t level = 0; level < 256; ++level)
+            sum += histogram[level] * shade_of(static_cast<double>(level) / 255, exponent);
+        return sum / total;
+    };
+    if (mean_shade(power) < 0.6)
+        for (int step = 0; step < 20; ++step) {
+            const double middle = (power + too_small) / 2;
+            (mean_shade(middle) < 0.6 ? power : too_small) = middle;
+        }
     result.values.reserve(static_cast<std::size_t>(result.width) *
                           static_cast<std::size_t>(result.height) * ScenePatch::planes);
     for (int y = top; y <= bottom; ++y)
         for (int x = left; x <= right; ++x) {
             const std::uint8_t* p = at(x, y);
             const double alpha = p[3] / 255.0;
-            const double shade = std::clamp((luminance(p) - low) / (high - low), 0.0, 1.0);
+            const double shade = shade_of(luminance(p), power);
             for (int channel = 0; channel < 3; ++channel)
                 result.values.push_back(static_cast<float>(alpha * p[channel] / 255.0));
             result.values.push_back(static_cast<float>(alpha));
