@@ -13,10 +13,10 @@
 #include <dalle2/data/emoji_font.hpp>
 #include <dalle2/data/emoji_scenes.hpp>
 #include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/picture.hpp>
 
 #include "commands.hpp"
-#include "grid.hpp"
 #include "terminal.hpp"
 
 namespace tool {
@@ -125,7 +125,8 @@ void write_sheet(const SceneOptions& options, const std::string& output, int col
         std::cout << "row " << i / columns + 1 << ", column " << i % columns + 1 << ": "
                   << scenes.caption(index) << "\n";
     }
-    dalle2::write_png(output, grid(pictures, columns));
+    dalle2::write_png(output, dalle2::contact_sheet(
+                                  pictures, {.columns = columns, .color = {255, 255, 255}}));
 }
 
 void print_words() {

@@ -28,11 +28,13 @@
 #include <dalle2/core/activation.hpp>
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/bfloat16.hpp>
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/xtensor.hpp>
 
 #include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/picture.hpp>
@@ -41,6 +43,10 @@
 #include <dalle2/io/stb.hpp>
 #include <dalle2/io/utf8.hpp>
 
+#include <dalle2/kernels/conv_plan.hpp>
+#include <dalle2/kernels/copy.hpp>
+#include <dalle2/kernels/gemm.hpp>
+#include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/kernels.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/parallel.hpp>
@@ -49,10 +55,17 @@
 #include <dalle2/kernels/plain_gemm.hpp>
 #include <dalle2/kernels/plain_norm.hpp>
 #include <dalle2/kernels/shapes.hpp>
+#include <dalle2/kernels/simd.hpp>
+#include <dalle2/kernels/weight_plan.hpp>
 
+#include <dalle2/engine/autodiff.hpp>
+#include <dalle2/engine/autodiff_tape.hpp>
 #include <dalle2/engine/concept.hpp>
+#include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/cpu_tensor.hpp>
 #include <dalle2/engine/reference.hpp>
 #include <dalle2/engine/shape_checks.hpp>
+#include <dalle2/engine/trace.hpp>
 
 #include <dalle2/nn/added_kv_attention.hpp>
 #include <dalle2/nn/attention_mask.hpp>
@@ -81,9 +94,14 @@
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
 
+#include <dalle2/data/captioned_pictures.hpp>
 #include <dalle2/data/emoji_nouns.hpp>
 #include <dalle2/data/emoji_scenes.hpp>
+#include <dalle2/data/oracle.hpp>
+#include <dalle2/data/picture_folder.hpp>
 #include <dalle2/data/scene.hpp>
+#include <dalle2/data/scene_dataset.hpp>
 #include <dalle2/data/scene_renderer.hpp>
 #include <dalle2/data/scene_stream.hpp>
 #include <dalle2/data/sprite.hpp>
+#include <dalle2/data/square_picture.hpp>
