@@ -14,6 +14,7 @@
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/error.hpp>
 #include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/crc32.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/stb.hpp>
 #include <dalle2/io/utf8.hpp>
@@ -130,22 +131,6 @@ namespace detail {
 
 inline constexpr std::string_view png_signature = "\x89PNG\r\n\x1a\n";
 
-// The cyclic redundancy check of a PNG chunk (PNG specification, annex D).
-inline std::uint32_t png_crc(std::string_view bytes) {
-    static constexpr auto table = [] {
-        std::array<std::uint32_t, 256> entries{};
-        for (std::uint32_t n = 0; n < 256; ++n) {
-            std::uint32_t value = n;
-            for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ (value & 1 ? 0xEDB88320u : 0u);
-            entries[n] = value;
-        }
-        return entries;
-    }();
-    std::uint32_t crc = 0xFFFFFFFFu;
-    for (const char c : bytes) crc = table[(crc ^ static_cast<unsigned char>(c)) & 0xFF] ^ (crc >> 8);
-    return ~crc;
-}
-
 inline void append_big_endian(std::string& bytes, std::uint32_t value) {
     for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>((value >> shift) & 0xFF);
 }
@@ -203,7 +188,7 @@ inline std::string encode_png(const Picture& picture, const PngText& text = {}) 
         const std::string chunk = detail::png_text_chunk(key, value);
         detail::append_big_endian(bytes, static_cast<std::uint32_t>(chunk.size() - 4));
         bytes += chunk;
-        detail::append_big_endian(bytes, detail::png_crc(chunk));
+        detail::append_big_endian(bytes, detail::crc32(chunk));
     }
     bytes += png.substr(header);
     return bytes;
@@ -232,7 +217,7 @@ inline PngText read_png_text(const std::filesystem::path& path) {
         if (length > rest.size() - 12) fail("ends in the middle");
         const std::string_view type = rest.substr(4, 4);
         std::string_view data = rest.substr(8, length);
-        if (detail::png_crc(rest.substr(4, 4 + length)) != detail::read_big_endian(rest.substr(8 + length)))
+        if (detail::crc32(rest.substr(4, 4 + length)) != detail::read_big_endian(rest.substr(8 + length)))
             fail("a damaged chunk (its check sum is wrong)");
         rest.remove_prefix(12 + length);
         if (type == "IEND") return text;
