@@ -32,6 +32,8 @@ struct UNetConfig {
     SinusoidOptions sinusoid = {};
 };
 
+inline std::int64_t time_embedding_width(const UNetConfig& c) { return 4 * c.levels.front().channels; }
+
 // The context that the attention blocks look at; null tensors where there is none.
 template <Engine E>
 struct UNetContext {
@@ -73,15 +75,13 @@ struct UNet {
     explicit UNet(const Config& c)
         : config(c),
           conv_in(c.in_channels, c.levels.front().channels, 3, {.padding = 1}),
-          time_embedding(c.levels.front().channels, time_width(c)),
+          time_embedding(c.levels.front().channels, time_embedding_width(c)),
           conv_norm_out(c.levels.front().channels, {c.norm_num_groups, c.norm_eps, Activation::silu}),
           conv_out(c.levels.front().channels, c.out_channels, 3, {.padding = 1}) {
         build_down();
         build_middle();
         build_up();
     }
-
-    static std::int64_t time_width(const Config& c) { return 4 * c.levels.front().channels; }
 
     // x [batch, height, width, in] with height and width multiples of 2^(levels - 1); one timestep
     // for each picture; added_time [batch, time width] or null; → [batch, height, width, out].
@@ -138,7 +138,7 @@ private:
     ResnetBlock<E> resnet(std::int64_t in, std::int64_t out, Resample resample = Resample::none) const {
         return ResnetBlock<E>({.in_channels = in,
                                .out_channels = out,
-                               .time_width = time_width(config),
+                               .time_width = time_embedding_width(config),
                                .groups = config.norm_num_groups,
                                .epsilon = config.norm_eps,
                                .conditioning = config.conditioning,
