@@ -35,7 +35,8 @@ inline std::string gunzip(std::string_view file, const std::string& name) {
     if (flags & 16) skip_text();                              // a comment
     if (flags & 2) begin += 2;                                // a check sum of the header
     if (begin + 8 > file.size() || file.size() > std::size_t{INT_MAX}) fail("ends in its header");
-    const std::string_view packed = file.substr(begin, file.size() - begin - 8);
+    // The trailer goes along: stb reads a little beyond the last bit that it uses.
+    const std::string_view packed = file.substr(begin);
     struct Free {
         void operator()(char* block) const { std::free(block); }
     };
