@@ -23,7 +23,8 @@ inline double normal(std::uint64_t hash, std::uint64_t index) {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     z ^= z >> 31;
     std::int64_t total = -131070;
-    for (int shift = 0; shift < 64; shift += 16) total += static_cast<std::int64_t>((z >> shift) & 0xffff);
+    for (int shift = 0; shift < 64; shift += 16)
+        total += static_cast<std::int64_t>((z >> shift) & 0xffff);
     return static_cast<double>(total) / 37837.0;
 }
 
@@ -31,11 +32,13 @@ inline double normal(std::uint64_t hash, std::uint64_t index) {
 inline dalle2::Array inputs(const std::string& name, const dalle2::Shape& shape) {
     dalle2::Array values = dalle2::make_array(shape);
     const std::uint64_t hash = name_hash(name);
-    for (std::size_t i = 0; i < values.size(); ++i) values.data()[i] = static_cast<float>(normal(hash, i));
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values.data()[i] = static_cast<float>(normal(hash, i));
     return values;
 }
 
-inline dalle2::Array weights(const std::string& case_name, const std::string& tensor, const dalle2::Shape& shape) {
+inline dalle2::Array weights(const std::string& case_name, const std::string& tensor,
+                             const dalle2::Shape& shape) {
     const auto ends_with = [&](const std::string& end) { return tensor.ends_with(end); };
     double offset = 0.0, scale = 0.5, divisor = 1.0;
     if (ends_with("clip_std") || (shape.size() == 1 && ends_with(".weight"))) {
