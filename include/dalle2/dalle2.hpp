@@ -94,7 +94,6 @@
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
 
-#include <dalle2/data/captioned_pictures.hpp>
 #include <dalle2/data/emoji_nouns.hpp>
 #include <dalle2/data/emoji_scenes.hpp>
 #include <dalle2/data/oracle.hpp>

@@ -22,7 +22,6 @@
 
 #include <dalle2/core/error.hpp>
 #include <dalle2/core/random.hpp>
-#include <dalle2/data/captioned_pictures.hpp>
 #include <dalle2/data/square_picture.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/picture.hpp>
@@ -219,9 +218,10 @@ public:
             detail::permuted(index, size(), CounterGenerator(options_.seed, 2 * epoch)));
     }
 
-    // Writes the picture as [size, size, 3] in [-1, 1], cropped to its middle square, and returns a
-    // caption. Throws IoError when no picture of the folder can be read.
-    std::string sample(std::uint64_t index, int picture_size, float* out) const {
+    // Writes the picture as [size, size, 3] in [-1, 1], cropped to its middle square, unless `out`
+    // is null, and returns a caption: a pure function of its arguments and the folder, so that a
+    // run resumes with a number. Throws IoError when no picture of the folder can be read.
+    std::string sample(std::uint64_t index, std::int64_t picture_size, float* out) const {
         const CounterGenerator random = CounterGenerator(options_.seed, 1).fork(index);
         std::size_t entry = entry_at(index);
         for (std::uint64_t attempt = 0;; ++attempt) {
@@ -237,14 +237,15 @@ public:
     }
 
 private:
-    bool read(std::size_t entry, int picture_size, float* out, bool mirror) const {
+    bool read(std::size_t entry, std::int64_t picture_size, float* out, bool mirror) const {
         const std::filesystem::path& path = entries_[entry].picture;
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             if (skipped_.count(path)) return false;
         }
         try {
-            square_picture(read_picture(path), picture_size, out, mirror);
+            const Picture picture = read_picture(path);
+            if (out) square_picture(picture, static_cast<int>(picture_size), out, mirror);
             return true;
         } catch (const IoError& error) {
             skip(path, error.what());
@@ -266,6 +267,5 @@ private:
     std::vector<FolderEntry> entries_;  // after skipped_, which listing fills
     std::size_t listed_skips_;
 };
-static_assert(CaptionedPictures<PictureFolder>);
 
 }  // namespace dalle2
