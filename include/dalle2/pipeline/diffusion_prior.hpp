@@ -1,0 +1,51 @@
+// The first stage: from a text to the CLIP embedding of a picture that it describes
+// (Ramesh et al. 2022, section 2.2).
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include <dalle2/diffusion/unclip_sampler.hpp>
+#include <dalle2/pipeline/encoded_text.hpp>
+#include <dalle2/pipeline/sampling.hpp>
+#include <dalle2/prior/prior_transformer.hpp>
+
+namespace dalle2 {
+
+template <Engine E, Sampler S = UnClipSampler>
+struct DiffusionPrior {
+    PriorTransformer<E> transformer;
+    S sampler;
+
+    // One image embedding for each text, [batch, embedding]. `unconditional` is the empty prompt
+    // (a batch of one, or as many as texts); without guidance it is not looked at.
+    Array sample(const EncodedText& text, const EncodedText& unconditional, TorchGenerator& generator,
+                 const SamplingOptions& options = {.steps = 25, .guidance_scale = 4.0}) const {
+        check_sampling_options(options, "prior");
+        const BufferPool pool;
+        const BufferPool::Scope scope(pool);
+        const EncodedText condition = options.guidance_scale == 1.0 ? text : joined(unconditional, text);
+        const auto text_embedding = E::from_array(condition.text_embedding);
+        const auto text_states = E::from_array(condition.hidden_states);
+
+        const auto draw = [&, shape = Shape{text.batch(), transformer.config.embedding_dim}] {
+            return generator.normal(shape);
+        };
+        const Array normalised = detail::run_diffusion(
+            sampler, draw(), options,
+            [&](const Array& x, std::int64_t timestep) {
+                const std::vector<double> timesteps(shape_of(x)[0], static_cast<double>(timestep));
+                return E::to_array(transformer(E::from_array(x), timesteps, text_embedding, text_states,
+                                               condition.keep));
+            },
+            draw);
+        return denormalised(normalised);
+    }
+
+    // From the space that the prior works in to that of CLIP: x·σ + μ.
+    Array denormalised(const Array& x) const {
+        return x * E::store(transformer.clip_std) + E::store(transformer.clip_mean);
+    }
+};
+
+}  // namespace dalle2

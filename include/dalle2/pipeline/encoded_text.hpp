@@ -1,0 +1,83 @@
+// Texts on their way from the text encoder to the prior and the decoder.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <dalle2/clip/text_encoder.hpp>
+#include <dalle2/core/array.hpp>
+#include <dalle2/text/clip_tokenizer.hpp>
+
+namespace dalle2 {
+
+// A batch of texts as CLIP sees them.
+struct EncodedText {
+    Array text_embedding;            // [batch, embedding]
+    Array hidden_states;             // [batch, tokens, hidden]
+    std::vector<std::int32_t> keep;  // [batch · tokens], 1: a token of the text, 0: padding
+
+    std::int64_t batch() const { return shape_of(text_embedding).at(0); }
+    std::int64_t tokens() const { return shape_of(hidden_states).at(1); }
+};
+
+// What a prompt's padding is good for: nothing. The text encoder is causal, and the prior and the
+// decoder do not look at it, so the result is the same without, up to rounding, and cheaper.
+enum class Padding { keep, trim };
+
+// Token sequences of equal length as one batch; with Padding::trim, as long as the longest text.
+template <class Tokenizer>
+TokenBatch token_batch(const Tokenizer& tokenizer, const std::vector<std::string>& prompts,
+                       Padding padding = Padding::trim) {
+    std::vector<Tokens> texts;
+    std::size_t longest = 0;
+    for (const std::string& prompt : prompts) {
+        texts.push_back(tokenizer(prompt));
+        const Tokens& text = texts.back();
+        longest = std::max(longest, padding == Padding::keep ? text.ids.size()
+                                                             : static_cast<std::size_t>(text.length));
+    }
+    TokenBatch batch = {static_cast<std::int64_t>(texts.size()), static_cast<std::int64_t>(longest), {}, {}};
+    for (const Tokens& text : texts) {
+        const auto count = static_cast<std::ptrdiff_t>(longest);
+        batch.ids.insert(batch.ids.end(), text.ids.begin(), text.ids.begin() + count);
+        batch.mask.insert(batch.mask.end(), text.mask.begin(), text.mask.begin() + count);
+    }
+    return batch;
+}
+
+template <Engine E>
+EncodedText encode_text(const ClipTextEncoder<E>& text_encoder, const TokenBatch& tokens) {
+    const ClipTextOutput<E> output = text_encoder(tokens);
+    return {E::to_array(output.text_embedding), E::to_array(output.hidden_states), tokens.mask};
+}
+
+// Both batches as one, `first` before `second`; the shorter texts are padded, and a `first` of one
+// text is repeated for each of `second`. Throws ShapeError when the batches do not go together.
+inline EncodedText joined(const EncodedText& first, const EncodedText& second) {
+    const std::int64_t batch = second.batch(), width = shape_of(second.hidden_states).at(2);
+    const std::int64_t tokens = std::max(first.tokens(), second.tokens());
+    const std::int64_t embedding = shape_of(second.text_embedding).at(1);
+    if ((first.batch() != 1 && first.batch() != batch) || shape_of(first.hidden_states).at(2) != width ||
+        shape_of(first.text_embedding).at(1) != embedding)
+        throw ShapeError("texts " + to_string(shape_of(first.hidden_states)) + " and " +
+                         to_string(shape_of(second.hidden_states)) +
+                         " cannot be joined; expected as many texts (or one), of equal width");
+    EncodedText both = {make_array({2 * batch, embedding}), make_array({2 * batch, tokens, width}),
+                        std::vector<std::int32_t>(static_cast<std::size_t>(2 * batch * tokens))};
+    for (std::int64_t row = 0; row < 2 * batch; ++row) {
+        const EncodedText& from = row < batch ? first : second;
+        const std::int64_t text = from.batch() == 1 ? 0 : row % batch;
+        std::copy_n(from.text_embedding.data() + text * embedding, embedding,
+                    both.text_embedding.data() + row * embedding);
+        std::copy_n(from.hidden_states.data() + text * from.tokens() * width, from.tokens() * width,
+                    both.hidden_states.data() + row * tokens * width);
+        std::copy_n(from.keep.begin() + text * from.tokens(), from.tokens(),
+                    both.keep.begin() + row * tokens);
+    }
+    return both;
+}
+
+}  // namespace dalle2

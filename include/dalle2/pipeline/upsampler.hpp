@@ -1,0 +1,55 @@
+// The third stage: a diffusion that draws the picture again, larger, beside an enlarged copy of
+// the small one (Ramesh et al. 2022, section 2.1, last paragraph).
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include <dalle2/decoder/unet.hpp>
+#include <dalle2/diffusion/unclip_sampler.hpp>
+#include <dalle2/pipeline/resize.hpp>
+#include <dalle2/pipeline/sampling.hpp>
+
+namespace dalle2 {
+
+template <Engine E, Sampler S = UnClipSampler>
+struct Upsampler {
+    UNet<E> first;                // for all steps but the last
+    std::optional<UNet<E>> last;  // for the last step; without it, `first` does that too
+    S sampler;
+
+    // pictures [batch, h, w, 3], values -1 to 1 → [batch, size, size, 3], values about -1 to 1.
+    Array sample(const Array& pictures, TorchGenerator& generator,
+                 const SamplingOptions& options = {.steps = 7}) const {
+        check_sampling_options(options, "super-resolution");
+        if (options.guidance_scale != 1.0)
+            throw ConfigError("super-resolution: the guidance scale is " + std::to_string(options.guidance_scale) +
+                              "; expected 1, because there is no text to be guided by");
+        const BufferPool pool;
+        const BufferPool::Scope scope(pool);
+        const auto enlarged = E::from_array(enlarge(pictures));
+
+        const auto draw = [&, batch = shape_of(pictures)[0]] {
+            const std::int64_t size = first.config.sample_size;
+            return normal_pictures(generator, {batch, size, size, first.config.in_channels / 2});
+        };
+        std::int64_t step = 0;
+        return detail::run_diffusion(
+            sampler, draw(), options,
+            [&](const Array& x, std::int64_t timestep) {
+                const UNet<E>& unet = ++step == options.steps && last ? *last : first;
+                const std::vector<double> timesteps(shape_of(x)[0], static_cast<double>(timestep));
+                return E::to_array(unet(E::concatenate({E::from_array(x), enlarged}, -1), timesteps));
+            },
+            draw);
+    }
+
+    // What the network sees of the small pictures: clamped to ±1, then resized.
+    Array enlarge(Array pictures) const {
+        for (float& value : pictures) value = std::clamp(value, -1.0f, 1.0f);
+        return resize_bicubic(pictures, first.config.sample_size, first.config.sample_size);
+    }
+};
+
+}  // namespace dalle2
