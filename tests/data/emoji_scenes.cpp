@@ -114,6 +114,40 @@ TEST_CASE("nouns are distinct, and named as CLDR names them or as the table says
     }
 }
 
+#ifdef DALLE2_SOURCE_DIR
+TEST_CASE("the specification lists every noun, colour, background and phrasing") {
+    std::ifstream file(DALLE2_SOURCE_DIR "/examples/emoji-scenes.md");
+    REQUIRE(file);
+    std::string text((std::istreambuf_iterator<char>(file)), {});
+    for (char& letter : text)
+        if (letter == '\n') letter = ' ';
+    const auto contains = [&](const std::string& words) {
+        CAPTURE(words);
+        CHECK(text.find(words) != std::string::npos);
+    };
+    const auto levels = [](const Rgb& rgb) {
+        const auto whole = [](float x) { return std::to_string(static_cast<int>(x)); };
+        return whole(rgb.red) + ", " + whole(rgb.green) + ", " + whole(rgb.blue);
+    };
+    for (const Noun& noun : emoji_nouns())
+        contains(noun.unicode_name.empty() ? noun.name
+                                           : noun.name + " (" + noun.unicode_name + ")");
+    for (const Tint& tint : scene_tints)
+        contains("| " + std::string(tint.name) + " | " + levels(tint.dark) + " | " +
+                 levels(tint.light) + " |");
+    for (const Background& background : scene_backgrounds)
+        contains("| " + std::string(background.name) + " | " + levels(background.color) + " |");
+    const SceneStream stream(0);
+    SceneDescription wolf;
+    wolf.objects[0] = {find_noun("wolf"), 5};
+    for (int phrasing = 0; phrasing < 8; ++phrasing)
+        contains("| " + std::to_string(phrasing) + " | " + caption(wolf, phrasing, emoji_nouns()) +
+                 " |");
+    contains(std::to_string(emoji_nouns().size()) + " nouns");
+    contains(std::to_string(stream.held_out_objects().size()) + " of 1,344 pairs");
+}
+#endif
+
 TEST_CASE("an absent font or name file is an error that names the Debian package") {
     CHECK_THROWS_WITH_AS(EmojiFont("/nowhere/font.ttf"),
                          doctest::Contains("fonts-noto-color-emoji"), IoError);
