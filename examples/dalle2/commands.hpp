@@ -1,6 +1,8 @@
 // The subcommands: each adds its options to the command line, and what to do when it is chosen.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <stop_token>
 #include <string>
 
@@ -20,11 +22,10 @@ std::string shipped_model();
 // of work must not end at a folder that does not exist.
 void check_writable(const std::string& path);
 
-// Sets how many threads the work uses; 0 leaves it to OpenMP.
-void use_threads(int threads);
-
-// Validators: a number that is neither NaN nor infinite; one from low to high.
+// Validators: a number that is neither NaN nor infinite; one from low to high; a whole one.
 CLI::Validator finite();
 CLI::Validator between(double low, double high);
+CLI::Validator whole(std::uint64_t low,
+                     std::uint64_t high = std::numeric_limits<std::uint64_t>::max());
 
 }  // namespace tool

@@ -1,12 +1,8 @@
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <sstream>
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include <dalle2/io/atomic_file.hpp>
 
@@ -32,14 +28,6 @@ void check_writable(const std::string& path) {
     dalle2::AtomicFile probe(path);
 }
 
-void use_threads(int threads) {
-#ifdef _OPENMP
-    if (threads > 0) omp_set_num_threads(threads);
-#else
-    (void)threads;
-#endif
-}
-
 CLI::Validator finite() {
     return between(-std::numeric_limits<double>::max(), std::numeric_limits<double>::max());
 }
@@ -47,15 +35,30 @@ CLI::Validator finite() {
 CLI::Validator between(double low, double high) {
     return CLI::Validator(
         [low, high](const std::string& text) -> std::string {
-            char* end = nullptr;
-            const double value = std::strtod(text.c_str(), &end);
-            if (end == text.c_str() || *end != '\0' || !std::isfinite(value))
+            double value = 0;
+            const auto [end, error] =
+                std::from_chars(text.data(), text.data() + text.size(), value);
+            if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
                 return "\"" + text + "\" is not a finite number";
             if (value >= low && value <= high) return {};
             std::ostringstream message;
-            message.precision(15);
             message << text << " is out of range; expected " << low << " to " << high;
             return message.str();
+        },
+        "");
+}
+
+CLI::Validator whole(std::uint64_t low, std::uint64_t high) {
+    return CLI::Validator(
+        [low, high](const std::string& text) -> std::string {
+            std::uint64_t value = 0;
+            const auto [end, error] =
+                std::from_chars(text.data(), text.data() + text.size(), value);
+            if (error == std::errc() && end == text.data() + text.size() && value >= low &&
+                value <= high)
+                return {};
+            return "\"" + text + "\" is not a whole number from " + std::to_string(low) + " to " +
+                   std::to_string(high);
         },
         "");
 }

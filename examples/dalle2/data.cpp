@@ -33,16 +33,18 @@ struct SceneOptions {
 
 void add_scene_options(CLI::App& command, SceneOptions& options) {
     command.add_option("--seed", options.seed, "Which endless stream of scenes")
+        ->check(whole(0))
         ->capture_default_str();
     command.add_option("--first", options.first, "Number of the first scene in the stream")
+        ->check(whole(0))
         ->capture_default_str();
     command.add_option("--size", options.size, "Pixels on each side: 16, 32, 64 or 128")
-        ->check(CLI::IsMember({16, 32, 64, 128}))
+        ->check(CLI::IsMember({16, 32, 64, 128}).description(""))
         ->capture_default_str();
     command
         .add_option("--split", options.split,
                     "train: never a held-out pair of colour and noun; held-out: nothing else")
-        ->check(CLI::IsMember({"train", "held-out"}))
+        ->check(CLI::IsMember({"train", "held-out"}).description(""))
         ->capture_default_str();
     command.add_option("--pairs", options.pairs, "Share of scenes with two objects")
         ->check(between(0, 1))
@@ -176,7 +178,7 @@ void add_data(CLI::App& app, const std::stop_token& stop) {
                          "A new folder: NUMBER.png, NUMBER.txt, and metadata.jsonl with all captions")
             ->required();
         scenes->add_option("-n,--count", options->count, "How many")
-            ->check(between(1, 100'000'000))
+            ->check(whole(1, 100'000'000))
             ->capture_default_str();
         add_scene_options(*scenes, options->scenes);
         scenes->footer("Example: dalle2 data scenes --count 1000 --output scenes");
@@ -190,10 +192,10 @@ void add_data(CLI::App& app, const std::stop_token& stop) {
             "sheet", "Draw many scenes as one picture, and print their captions");
         sheet->add_option("-o,--output", options->output, "The PNG file")->required();
         sheet->add_option("--columns", options->columns, "Scenes side by side")
-            ->check(between(1, 100))
+            ->check(whole(1, 100))
             ->capture_default_str();
         sheet->add_option("--rows", options->rows, "Scenes one below the other")
-            ->check(between(1, 100))
+            ->check(whole(1, 100))
             ->capture_default_str();
         add_scene_options(*sheet, options->scenes);
         sheet->footer("Example: dalle2 data sheet --size 64 --output scenes.png");

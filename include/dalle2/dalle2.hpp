@@ -12,10 +12,13 @@
 //   kernels/    matrix products, convolution, attention, norms: pointers and sizes, no model in sight
 //   engine/     what a tensor and an operation are: reference, cpu, autodiff, trace
 //   nn/         layers written once over an engine
+//   text/       byte-pair encoding, the CLIP tokenizer
 //   clip/       text encoder, image encoder, preprocessing, zero-shot classification
 //   diffusion/  noise schedules, samplers, guidance
 //   prior/      text embedding to image embedding (section 2.2 of the paper)
 //   decoder/    image embedding to picture (section 2.1), and the upsampler
+//   pipeline/   the whole chain: text to image
+//   train/      losses, optimizer, checkpoints, one trainer per model
 //   data/       folders of pictures; the emoji scenes
 //
 // Read it from the middle: nn/ and clip/ look like the papers' figures, diffusion/ like their
@@ -31,11 +34,15 @@
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
 #include <dalle2/core/random.hpp>
+#include <dalle2/core/thread_scope.hpp>
 #include <dalle2/core/xtensor.hpp>
 
 #include <dalle2/io/atomic_file.hpp>
 #include <dalle2/io/contact_sheet.hpp>
+#include <dalle2/io/crc32.hpp>
 #include <dalle2/io/file.hpp>
+#include <dalle2/io/gzip.hpp>
+#include <dalle2/io/json.hpp>
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/io/safetensors.hpp>
@@ -74,6 +81,14 @@
 #include <dalle2/nn/timestep_embedding.hpp>
 #include <dalle2/nn/visit.hpp>
 
+#include <dalle2/text/bpe_trainer.hpp>
+#include <dalle2/text/byte_pair_encoding.hpp>
+#include <dalle2/text/clip_tokenizer.hpp>
+#include <dalle2/text/tokenizer_files.hpp>
+#include <dalle2/text/unicode.hpp>
+#include <dalle2/text/word_check.hpp>
+#include <dalle2/text/word_splitter.hpp>
+
 #include <dalle2/clip/encoder.hpp>
 #include <dalle2/clip/image_encoder.hpp>
 #include <dalle2/clip/text_encoder.hpp>
@@ -93,6 +108,30 @@
 
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
+
+#include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/decoder.hpp>
+#include <dalle2/pipeline/diffusion_prior.hpp>
+#include <dalle2/pipeline/encoded_text.hpp>
+#include <dalle2/pipeline/generate_options.hpp>
+#include <dalle2/pipeline/resize.hpp>
+#include <dalle2/pipeline/sampling.hpp>
+#include <dalle2/pipeline/text_to_image.hpp>
+#include <dalle2/pipeline/upsampler.hpp>
+
+#include <dalle2/train/checkpoint.hpp>
+#include <dalle2/train/clip_task.hpp>
+#include <dalle2/train/decoder_task.hpp>
+#include <dalle2/train/emoji_model.hpp>
+#include <dalle2/train/initialize.hpp>
+#include <dalle2/train/learning_rate.hpp>
+#include <dalle2/train/losses.hpp>
+#include <dalle2/train/parameter_set.hpp>
+#include <dalle2/train/prior_task.hpp>
+#include <dalle2/train/samples.hpp>
+#include <dalle2/train/task.hpp>
+#include <dalle2/train/text_tokens.hpp>
+#include <dalle2/train/trainer.hpp>
 
 #include <dalle2/data/emoji_nouns.hpp>
 #include <dalle2/data/emoji_scenes.hpp>
