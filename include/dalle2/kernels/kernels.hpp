@@ -6,7 +6,9 @@
 // but std::bad_alloc; sizes are the caller's to check.
 #pragma once
 
+#include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
+#include <dalle2/kernels/norm.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/plain_attention.hpp>
 #include <dalle2/kernels/plain_elementwise.hpp>
@@ -77,7 +79,10 @@ void attention_backward(const AttentionShape& shape, const T* q, const T* k, con
 template <class T>
 void group_norm(const GroupNormShape& shape, const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift,
                 const T* modulation, T* y, Accumulator<T>* mean, Accumulator<T>* inverse_deviation) {
-    plain::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation);
+    if constexpr (std::is_same_v<T, double>)
+        plain::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation);
+    else
+        fast::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation);
 }
 
 // Adds to dscale and dshift [channels]; dmodulation is null when modulation is.
@@ -86,15 +91,22 @@ void group_norm_backward(const GroupNormShape& shape, const T* x, const Accumula
                          const Accumulator<T>* shift, const T* modulation, const Accumulator<T>* mean,
                          const Accumulator<T>* inverse_deviation, const T* dy, T* dx, Accumulator<T>* dscale,
                          Accumulator<T>* dshift, T* dmodulation) {
-    plain::group_norm_backward(shape, x, scale, shift, modulation, mean, inverse_deviation, dy, dx, dscale, dshift,
-                               dmodulation);
+    if constexpr (std::is_same_v<T, double>)
+        plain::group_norm_backward(shape, x, scale, shift, modulation, mean, inverse_deviation, dy, dx, dscale, dshift,
+        dmodulation);
+    else
+        fast::group_norm_backward(shape, x, scale, shift, modulation, mean, inverse_deviation, dy, dx, dscale, dshift,
+        dmodulation);
 }
 
 // Over each row of x [rows, width]; mean and inverse_deviation [rows] may be null.
 template <class T>
 void layer_norm(int64 rows, int64 width, double epsilon, const T* x, const Accumulator<T>* scale,
                 const Accumulator<T>* shift, T* y, Accumulator<T>* mean, Accumulator<T>* inverse_deviation) {
-    plain::layer_norm(rows, width, epsilon, x, scale, shift, y, mean, inverse_deviation);
+    if constexpr (std::is_same_v<T, double>)
+        plain::layer_norm(rows, width, epsilon, x, scale, shift, y, mean, inverse_deviation);
+    else
+        fast::layer_norm(rows, width, epsilon, x, scale, shift, y, mean, inverse_deviation);
 }
 
 // Adds to dscale and dshift [width].
@@ -102,67 +114,100 @@ template <class T>
 void layer_norm_backward(int64 rows, int64 width, const T* x, const Accumulator<T>* scale, const Accumulator<T>* mean,
                          const Accumulator<T>* inverse_deviation, const T* dy, T* dx, Accumulator<T>* dscale,
                          Accumulator<T>* dshift) {
-    plain::layer_norm_backward(rows, width, x, scale, mean, inverse_deviation, dy, dx, dscale, dshift);
+    if constexpr (std::is_same_v<T, double>)
+        plain::layer_norm_backward(rows, width, x, scale, mean, inverse_deviation, dy, dx, dscale, dshift);
+    else
+        fast::layer_norm_backward(rows, width, x, scale, mean, inverse_deviation, dy, dx, dscale, dshift);
 }
 
 // y may be x.
 template <class T>
 void activate(Activation kind, int64 n, const T* x, T* y) {
-    plain::activate_all(kind, n, x, y);
+    if constexpr (std::is_same_v<T, double>)
+        plain::activate_all(kind, n, x, y);
+    else
+        fast::activate(kind, n, x, y);
 }
 
 // dx may be dy.
 template <class T>
 void activate_backward(Activation kind, int64 n, const T* x, const T* dy, T* dx) {
-    plain::activate_backward(kind, n, x, dy, dx);
+    if constexpr (std::is_same_v<T, double>)
+        plain::activate_backward(kind, n, x, dy, dx);
+    else
+        fast::activate_backward(kind, n, x, dy, dx);
 }
 
 // y may be a or b.
 template <class T>
 void add(int64 n, const T* a, const T* b, T* y) {
-    plain::add(n, a, b, y);
+    if constexpr (std::is_same_v<T, double>)
+        plain::add(n, a, b, y);
+    else
+        fast::add(n, a, b, y);
 }
 
 // Adds b [inner] to each of the `outer` rows of a [outer, inner]; y may be a.
 template <class T>
 void add_repeated(int64 outer, int64 inner, const T* a, const T* b, T* y) {
-    plain::add_repeated(outer, inner, a, b, y);
+    if constexpr (std::is_same_v<T, double>)
+        plain::add_repeated(outer, inner, a, b, y);
+    else
+        fast::add_repeated(outer, inner, a, b, y);
 }
 
 // db [inner] = the sum of the `outer` rows of dy [outer, inner].
 template <class T>
 void sum_repeated(int64 outer, int64 inner, const T* dy, T* db) {
-    plain::sum_repeated(outer, inner, dy, db);
+    if constexpr (std::is_same_v<T, double>)
+        plain::sum_repeated(outer, inner, dy, db);
+    else
+        fast::sum_repeated(outer, inner, dy, db);
 }
 
 // y = x [batch, pixels, channels] + v [batch, channels]; y may be x.
 template <class T>
 void add_per_channel(int64 batch, int64 pixels, int64 channels, const T* x, const T* v, T* y) {
-    plain::add_per_channel(batch, pixels, channels, x, v, y);
+    if constexpr (std::is_same_v<T, double>)
+        plain::add_per_channel(batch, pixels, channels, x, v, y);
+    else
+        fast::add_per_channel(batch, pixels, channels, x, v, y);
 }
 
 // dv [batch, channels] = the sum of dy [batch, pixels, channels] over pixels.
 template <class T>
 void sum_per_channel(int64 batch, int64 pixels, int64 channels, const T* dy, T* dv) {
-    plain::sum_per_channel(batch, pixels, channels, dy, dv);
+    if constexpr (std::is_same_v<T, double>)
+        plain::sum_per_channel(batch, pixels, channels, dy, dv);
+    else
+        fast::sum_per_channel(batch, pixels, channels, dy, dv);
 }
 
 // y = factor · x; y may be x.
 template <class T>
 void scale(int64 n, double factor, const T* x, T* y) {
-    plain::scale(n, factor, x, y);
+    if constexpr (std::is_same_v<T, double>)
+        plain::scale(n, factor, x, y);
+    else
+        fast::scale(n, factor, x, y);
 }
 
 // Means of 2×2 pixels of x [batch, height, width, channels]; the last row or column of an odd size is dropped.
 template <class T>
 void average_pool2(int64 batch, int64 height, int64 width, int64 channels, const T* x, T* y) {
-    plain::average_pool2(batch, height, width, channels, x, y);
+    if constexpr (std::is_same_v<T, double>)
+        plain::average_pool2(batch, height, width, channels, x, y);
+    else
+        fast::average_pool2(batch, height, width, channels, x, y);
 }
 
 // dx [batch, height, width, channels]; a dropped edge gets zero.
 template <class T>
 void average_pool2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy, T* dx) {
-    plain::average_pool2_backward(batch, height, width, channels, dy, dx);
+    if constexpr (std::is_same_v<T, double>)
+        plain::average_pool2_backward(batch, height, width, channels, dy, dx);
+    else
+        fast::average_pool2_backward(batch, height, width, channels, dy, dx);
 }
 
 // Each pixel of x [batch, height, width, channels] becomes 2×2 pixels of y.
@@ -174,17 +219,26 @@ void upsample_nearest2(int64 batch, int64 height, int64 width, int64 channels, c
 // dx [batch, height, width, channels] = sums of 2×2 pixels of dy.
 template <class T>
 void upsample_nearest2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy, T* dx) {
-    plain::upsample_nearest2_backward(batch, height, width, channels, dy, dx);
+    if constexpr (std::is_same_v<T, double>)
+        plain::upsample_nearest2_backward(batch, height, width, channels, dy, dx);
+    else
+        fast::upsample_nearest2_backward(batch, height, width, channels, dy, dx);
 }
 
 template <class T>
 void convert_from_float(int64 n, const float* x, T* y) {
-    plain::convert(n, x, y);
+    if constexpr (std::is_same_v<T, double>)
+        plain::convert(n, x, y);
+    else
+        fast::convert_from_float(n, x, y);
 }
 
 template <class T>
 void convert_to_float(int64 n, const T* x, float* y) {
-    plain::convert(n, x, y);
+    if constexpr (std::is_same_v<T, double>)
+        plain::convert(n, x, y);
+    else
+        fast::convert_to_float(n, x, y);
 }
 
 }  // namespace dalle2::kernels

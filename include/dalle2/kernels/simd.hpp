@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/isa.hpp>
+#include <dalle2/kernels/norm_piece.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
 #include <dalle2/kernels/weight_plan.hpp>
@@ -30,9 +32,33 @@ struct VectorKernels {
     void (*weight_pack_task)(const WeightPlan<T>&, int64 first_group, int64 task);
     void (*weight_multiply_task)(const WeightPlan<T>&, int64 groups, bool add, int64 task);
     void (*weight_finish_task)(const WeightPlan<T>&, int64 panel, float* dw, float* dbias);
+    // Element-wise, over n elements or rows of n.
+    void (*activate)(Activation, int64 n, const T* x, T* y);
+    void (*activate_backward)(Activation, int64 n, const T* x, const T* dy, T* dx);
+    void (*add)(int64 n, const T* a, const T* b, T* y);
+    void (*add_rows)(int64 rows, int64 n, const T* a, const T* b, T* y);
+    void (*sum_rows)(int64 rows, int64 stride, int64 n, const T* x, T* y);
+    void (*scale)(int64 n, float factor, const T* x, T* y);
+    void (*sum_quads)(int64 columns, int64 n, float factor, const T* upper, const T* lower, T* y);
+    void (*spread_pairs)(int64 columns, int64 n, float factor, const T* x, T* y);
+    void (*from_float)(int64 n, const float* x, T* y);
+    void (*to_float)(int64 n, const T* x, float* y);
+    // Normalisations.
+    void (*channel_sums)(int64 pixels, int64 channels, const T* x, float* sums);
+    void (*channel_squares)(int64 pixels, int64 channels, const T* x, const float* center, float* sums);
+    void (*affine)(Activation, int64 pixels, int64 channels, const T* x, const float* factor, const float* offset,
+                   T* y);
+    void (*affine_backward)(Activation, const NormPiece<T>&);
+    void (*norm_input_gradient)(int64 pixels, int64 channels, const float* dz, const T* x, const float* center,
+                                const float* a, const float* b, const float* c, T* dx);
+    void (*layer_norm)(int64 rows, int64 width, float epsilon, const T* x, const float* factor, const float* shift,
+                       T* y, float* mean, float* inverse_deviation);
+    void (*layer_norm_backward)(int64 rows, int64 width, const T* x, const float* factor, const float* mean,
+                                const float* inverse_deviation, const T* dy, T* dx, float* dscale, float* dshift);
 };
 
 #define DALLE2_INLINE inline __attribute__((always_inline))
+#define DALLE2_LAMBDA __attribute__((always_inline))
 #if defined(__clang__)
 #define DALLE2_UNROLL _Pragma("unroll")
 #else
@@ -113,6 +139,7 @@ namespace avx512_bf16 {
 #endif
 
 #undef DALLE2_INLINE
+#undef DALLE2_LAMBDA
 #undef DALLE2_UNROLL
 
 // The functions of the instruction set that runs now.

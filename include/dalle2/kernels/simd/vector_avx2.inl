@@ -21,6 +21,13 @@ DALLE2_INLINE vf scale_by_power(vf a, vf n) {
     return _mm256_mul_ps(a, _mm256_castsi256_ps(exponent));
 }
 
+DALLE2_INLINE vf zero_where_less(vf a, vf limit, vf value) {
+    return _mm256_and_ps(value, _mm256_cmp_ps(a, limit, _CMP_NLT_UQ));
+}
+DALLE2_INLINE vf other_where_negative(vf a, vf value, vf other) {
+    return _mm256_blendv_ps(value, other, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_LT_OQ));
+}
+
 DALLE2_INLINE vi first(int64 n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }

@@ -21,6 +21,15 @@ DALLE2_INLINE vf round_to_integer(vf a) { return _mm512_roundscale_ps(a, 8); }
 // a · 2^n for integral n within the exponents of normal numbers.
 DALLE2_INLINE vf scale_by_power(vf a, vf n) { return _mm512_scalef_ps(a, n); }
 
+// value, or zero where a < limit.
+DALLE2_INLINE vf zero_where_less(vf a, vf limit, vf value) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, limit, _CMP_NLT_UQ), value);
+}
+// value, or other where a < 0.
+DALLE2_INLINE vf other_where_negative(vf a, vf value, vf other) {
+    return _mm512_mask_mov_ps(value, _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_LT_OQ), other);
+}
+
 DALLE2_INLINE vf load(const float* p) { return _mm512_loadu_ps(p); }
 DALLE2_INLINE void store(float* p, vf a) { _mm512_storeu_ps(p, a); }
 DALLE2_INLINE __mmask16 first(int64 n) { return static_cast<__mmask16>((1u << n) - 1u); }

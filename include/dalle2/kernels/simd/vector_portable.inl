@@ -27,6 +27,9 @@ DALLE2_INLINE vf scale_by_power(vf a, vf n) {
     return a * reinterpret_cast<vf>(exponent);
 }
 
+DALLE2_INLINE vf zero_where_less(vf a, vf limit, vf value) { return a < limit ? zero() : value; }
+DALLE2_INLINE vf other_where_negative(vf a, vf value, vf other) { return a < zero() ? other : value; }
+
 DALLE2_INLINE vf load(const float* p) {
     vf a;
     __builtin_memcpy(&a, p, 16);

@@ -1,0 +1,62 @@
+// Exponentials and activation functions. Included inside a namespace and a target region.
+
+// e^x to about one unit in the last place; 0 below -87.33, where results would be denormal; 2.4e38 above
+// 88.37. The polynomials here are least-squares fits of the relative error at Chebyshev points.
+DALLE2_INLINE vf exp(vf x) {
+    const vf lowest = set1(-87.33f);
+    const vf clamped = min(set1(88.37f), max(lowest, x));
+    const vf n = round_to_integer(clamped * set1(1.44269504f));
+    // ln 2 in two parts, so that the remainder keeps its digits.
+    const vf r = fma(n, set1(2.12194440e-4f), fma(n, set1(-0.693359375f), clamped));
+    vf p = set1(1.381314592e-03f);
+    p = fma(p, r, set1(8.369418792e-03f));
+    p = fma(p, r, set1(4.166845605e-02f));
+    p = fma(p, r, set1(1.666651517e-01f));
+    p = fma(p, r, set1(4.999999404e-01f));
+    return zero_where_less(x, lowest, scale_by_power(fma(p, r * r, r + set1(1.0f)), n));
+}
+
+DALLE2_INLINE vf sigmoid(vf x) { return set1(1.0f) / (set1(1.0f) + exp(zero() - x)); }
+
+// Φ(x) and e^(-x²/2). The tail is Φ(-z) = e^(-z²/2)·t·P(t), t = 1/(1 + 0.3 z/√2), so it keeps its digits.
+struct Normal {
+    vf cumulative, exponential;
+};
+DALLE2_INLINE Normal normal(vf x) {
+    const vf z = min(abs(x), set1(13.0f));
+    const vf exponential = exp(z * z * set1(-0.5f));
+    const vf t = set1(1.0f) / fma(z, set1(0.3f * 0.70710678f), set1(1.0f));
+    vf p = set1(-1.295228601e-01f);
+    p = fma(p, t, set1(4.855630398e-01f));
+    p = fma(p, t, set1(-5.122777820e-01f));
+    p = fma(p, t, set1(5.477197170e-01f));
+    p = fma(p, t, set1(-9.465055913e-02f));
+    p = fma(p, t, set1(2.149260044e-01f));
+    p = fma(p, t, set1(1.483391821e-01f));
+    p = fma(p, t, set1(1.707152277e-01f));
+    p = fma(p, t, set1(1.691880077e-01f));
+    const vf tail = set1(0.5f) * p * t * exponential;
+    return {other_where_negative(x, set1(1.0f) - tail, tail), exponential};
+}
+
+template <Activation kind>
+DALLE2_INLINE vf activated(vf x) {
+    if constexpr (kind == Activation::silu) return x * sigmoid(x);
+    if constexpr (kind == Activation::quick_gelu) return x * sigmoid(x * set1(1.702f));
+    if constexpr (kind == Activation::gelu) return x * normal(x).cumulative;
+    return x;
+}
+
+// d activated(x) / dx
+template <Activation kind>
+DALLE2_INLINE vf slope(vf x) {
+    if constexpr (kind == Activation::silu || kind == Activation::quick_gelu) {
+        const vf steep = set1(kind == Activation::silu ? 1.0f : 1.702f), s = sigmoid(x * steep);
+        return s * fma(steep * x, set1(1.0f) - s, set1(1.0f));
+    }
+    if constexpr (kind == Activation::gelu) {
+        const Normal n = normal(x);
+        return fma(x, n.exponential * set1(0.39894228f), n.cumulative);
+    }
+    return set1(1.0f);
+}

@@ -1,0 +1,158 @@
+// Group and layer normalisation. Included inside a namespace and a target region.
+
+// sums[c] = Σ over pixels of (x - center[c])^power, power 1 (without center) or 2. x [pixels, channels]
+template <class T, int power>
+DALLE2_INLINE void channel_moments(int64 pixels, int64 channels, const T* x, const float* center, float* sums) {
+    for_vectors(channels, [=](int64 c, auto count) DALLE2_LAMBDA {
+        const vf middle = power == 2 ? load(center + c, count) : zero();
+        vf acc[4] = {zero(), zero(), zero(), zero()};
+        const auto take = [=](int64 pixel, vf a) DALLE2_LAMBDA {
+            const vf d = load(x + pixel * channels + c, count) - middle;
+            return power == 2 ? fma(d, d, a) : a + d;
+        };
+        int64 pixel = 0;
+        for (; pixel + 4 <= pixels; pixel += 4) {
+            acc[0] = take(pixel, acc[0]);
+            acc[1] = take(pixel + 1, acc[1]);
+            acc[2] = take(pixel + 2, acc[2]);
+            acc[3] = take(pixel + 3, acc[3]);
+        }
+        for (; pixel < pixels; ++pixel) acc[0] = take(pixel, acc[0]);
+        store(sums + c, (acc[0] + acc[1]) + (acc[2] + acc[3]), count);
+    });
+}
+template <class T>
+void channel_sums(int64 pixels, int64 channels, const T* x, float* sums) {
+    channel_moments<T, 1>(pixels, channels, x, nullptr, sums);
+}
+template <class T>
+void channel_squares(int64 pixels, int64 channels, const T* x, const float* center, float* sums) {
+    channel_moments<T, 2>(pixels, channels, x, center, sums);
+}
+
+// y = activation(x · factor + offset) per channel
+template <class T, Activation kind>
+DALLE2_INLINE void affine_as(int64 pixels, int64 channels, const T* x, const float* factor, const float* offset, T* y) {
+    for (int64 pixel = 0; pixel < pixels; ++pixel) {
+        const T* from = x + pixel * channels;
+        T* to = y + pixel * channels;
+        for_vectors(channels, [=](int64 c, auto count) DALLE2_LAMBDA {
+            store(to + c, activated<kind>(fma(load(from + c, count), load(factor + c, count), load(offset + c, count))),
+                  count);
+        });
+    }
+}
+template <class T>
+void affine(Activation kind, int64 pixels, int64 channels, const T* x, const float* factor, const float* offset, T* y) {
+    switch (kind) {
+        case Activation::none: return affine_as<T, Activation::none>(pixels, channels, x, factor, offset, y);
+        case Activation::silu: return affine_as<T, Activation::silu>(pixels, channels, x, factor, offset, y);
+        case Activation::gelu: return affine_as<T, Activation::gelu>(pixels, channels, x, factor, offset, y);
+        case Activation::quick_gelu:
+            return affine_as<T, Activation::quick_gelu>(pixels, channels, x, factor, offset, y);
+    }
+}
+
+// dz = dy · activation'(x · factor + offset), Σ dz and Σ dz·(x - center) per channel over the pixels
+template <class T, Activation kind>
+DALLE2_INLINE void affine_backward_as(const NormPiece<T>& p) {
+    for_vectors(p.channels, [&p](int64 c, auto count) DALLE2_LAMBDA {
+        const int64 channels = p.channels;
+        const T *x = p.x + c, *dy = p.dy + c;
+        float* dz = p.dz + c;
+        const vf factor = load(p.factor + c, count), offset = load(p.offset + c, count),
+                 center = load(p.center + c, count);
+        vf sum = zero(), product = zero();
+        for (int64 pixel = 0; pixel < p.pixels; ++pixel) {
+            const vf value = load(x + pixel * channels, count);
+            vf d = load(dy + pixel * channels, count);
+            if constexpr (kind != Activation::none) d = d * slope<kind>(fma(value, factor, offset));
+            store(dz + pixel * channels, d, count);
+            sum = sum + d;
+            product = fma(d, value - center, product);
+        }
+        store(p.sums + c, sum, count);
+        store(p.products + c, product, count);
+    });
+}
+template <class T>
+void affine_backward(Activation kind, const NormPiece<T>& p) {
+    switch (kind) {
+        case Activation::none: return affine_backward_as<T, Activation::none>(p);
+        case Activation::silu: return affine_backward_as<T, Activation::silu>(p);
+        case Activation::gelu: return affine_backward_as<T, Activation::gelu>(p);
+        case Activation::quick_gelu: return affine_backward_as<T, Activation::quick_gelu>(p);
+    }
+}
+
+// dx = dz · a + (x - center) · b + c per channel
+template <class T>
+void norm_input_gradient(int64 pixels, int64 channels, const float* dz, const T* x, const float* center, const float* a,
+                         const float* b, const float* c, T* dx) {
+    for (int64 pixel = 0; pixel < pixels; ++pixel) {
+        const int64 first = pixel * channels;
+        for_vectors(channels, [=](int64 i, auto count) DALLE2_LAMBDA {
+            const vf d = fma(load(dz + first + i, count), load(a + i, count), load(c + i, count));
+            const vf centered = load(x + first + i, count) - load(center + i, count);
+            store(dx + first + i, fma(centered, load(b + i, count), d), count);
+        });
+    }
+}
+
+// Some rows of a layer norm.
+template <class T>
+void layer_norm(int64 rows, int64 width, float epsilon, const T* x, const float* factor, const float* shift, T* y,
+                float* mean, float* inverse_deviation) {
+    for (int64 row = 0; row < rows; ++row, x += width, y += width) {
+        vf total = zero();
+        for_vectors(width, [&](int64 i, auto count) DALLE2_LAMBDA { total = total + load(x + i, count); });
+        const float center = sum(total) / static_cast<float>(width);
+        const vf middle = set1(center);
+        vf squares = zero();
+        int64 i = 0;
+        for (; i + lanes <= width; i += lanes) {
+            const vf d = load(x + i) - middle;
+            squares = fma(d, d, squares);
+        }
+        float last = 0;  // the lanes beyond a short last vector are not zero after centering
+        for (; i < width; ++i) {
+            const float d = static_cast<float>(x[i]) - center;
+            last += d * d;
+        }
+        const float inverse = 1.0f / __builtin_sqrtf((sum(squares) + last) / static_cast<float>(width) + epsilon);
+        if (mean) mean[row] = center;
+        if (inverse_deviation) inverse_deviation[row] = inverse;
+        const vf scaled = set1(inverse);
+        for_vectors(width, [=](int64 k, auto count) DALLE2_LAMBDA {
+            store(y + k, fma((load(x + k, count) - middle) * scaled, load(factor + k, count), load(shift + k, count)),
+                  count);
+        });
+    }
+}
+
+// Some rows; dscale and dshift [width] are overwritten with these rows' sums.
+template <class T>
+void layer_norm_backward(int64 rows, int64 width, const T* x, const float* factor, const float* mean,
+                         const float* inverse_deviation, const T* dy, T* dx, float* dscale, float* dshift) {
+    clear(dscale, width);
+    clear(dshift, width);
+    for (int64 row = 0; row < rows; ++row, x += width, dy += width, dx += width) {
+        const vf middle = set1(mean[row]), inverse = set1(inverse_deviation[row]);
+        vf total = zero(), product = zero();
+        for_vectors(width, [&](int64 i, auto count) DALLE2_LAMBDA {
+            const vf gradient = load(dy + i, count), normalized = (load(x + i, count) - middle) * inverse;
+            const vf d = gradient * load(factor + i, count);
+            total = total + d;
+            product = fma(d, normalized, product);
+            store(dscale + i, fma(gradient, normalized, load(dscale + i, count)), count);
+            store(dshift + i, gradient + load(dshift + i, count), count);
+        });
+        const vf average = set1(sum(total) / static_cast<float>(width)),
+                 correlation = set1(sum(product) / static_cast<float>(width));
+        for_vectors(width, [=](int64 i, auto count) DALLE2_LAMBDA {
+            const vf normalized = (load(x + i, count) - middle) * inverse;
+            const vf d = load(dy + i, count) * load(factor + i, count) - average;
+            store(dx + i, (d - normalized * correlation) * inverse, count);
+        });
+    }
+}
