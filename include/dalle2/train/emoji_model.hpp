@@ -63,7 +63,7 @@ inline TextProjectionConfig text_projection_config() {
 // The upsampler sees the noisy picture and, behind it, the small one enlarged.
 inline UNetConfig upsampler_config() {
     return {.in_channels = 6, .out_channels = 3, .sample_size = 128,
-            .levels = {{.channels = 24}, {.channels = 48}, {.channels = 96}},
+            .levels = {{.channels = 16}, {.channels = 32}, {.channels = 64}, {.channels = 128}},
             .layers_per_block = 1, .norm_num_groups = 8};
 }
 

@@ -20,8 +20,8 @@ struct TrainerOptions {
     std::filesystem::path folder;          // of the run: checkpoint.safetensors, log.jsonl
     std::int64_t batch = 32;               // samples in one optimiser step
     std::int64_t accumulation = 1;         // parts that a batch is computed in, to save memory
-    LearningRate learning_rate;
-    OptimizerOptions optimizer;
+    LearningRate learning_rate = {};
+    OptimizerOptions optimizer = {};
     std::int64_t checkpoint_every = 500;   // steps
     std::int64_t log_every = 20;           // steps
     std::uint64_t first_sample = 0;        // where this run begins in its data
