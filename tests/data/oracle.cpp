@@ -125,4 +125,6 @@ TEST_CASE("a picture of nothing but background is judged without trouble") {
     const std::vector<float> white(32 * 32 * 3, 1.0f);
     const OracleVerdict verdict = oracle.judge(white.data(), {SceneLayout::single, {}, 7});
     CHECK(verdict.background);
+    const SceneDescription pair{SceneLayout::left_right, {{{3, -1}, {40, 2}}}, 7};
+    CHECK_FALSE(oracle.judge(white.data(), pair).relation);
 }

@@ -290,16 +290,16 @@ private:
     // The best fit among the colours of one noun.
     static double best_of_noun(const std::vector<Fit>& fits, int noun) {
         double result = -1e300;
-        for (int color = 0; color < color_count; ++color)
-            result = std::max(result,
-                              fits[static_cast<std::size_t>(noun * color_count + color)].explained);
+        const std::size_t begin = static_cast<std::size_t>(noun) * color_count;
+        for (std::size_t color = 0; color < color_count; ++color)
+            result = std::max(result, fits[begin + color].explained);
         return result;
     }
 
     void judge_pair(const float* picture, const Color& paper, const SceneDescription& asked,
                     OracleVerdict& verdict) const {
         const int first = asked.objects[0].noun, second = asked.objects[1].noun;
-        double best_layout = -1e300, best_arrangement = -1e300;
+        double best_layout = -1e300, as_asked_sum = -1e300, other_sum = -1e300;
         for (const SceneLayout layout : {SceneLayout::left_right, SceneLayout::above_below}) {
             const std::vector<Fit> one = fits(picture, paper, layout, 0);
             const std::vector<Fit> two = fits(picture, paper, layout, 1);
@@ -315,12 +315,11 @@ private:
             for (const bool as_asked : {true, false}) {
                 const double sum = best_of_noun(one, as_asked ? first : second) +
                                    best_of_noun(two, as_asked ? second : first);
-                if (sum > best_arrangement) {
-                    best_arrangement = sum;
-                    verdict.relation = as_asked && layout == asked.layout;
-                }
+                double& best_sum = as_asked && layout == asked.layout ? as_asked_sum : other_sum;
+                best_sum = std::max(best_sum, sum);
             }
         }
+        verdict.relation = as_asked_sum > other_sum;  // an empty picture fits all four alike
         const int one = verdict.found.objects[0].noun, two = verdict.found.objects[1].noun;
         verdict.nouns = (one == first && two == second) || (one == second && two == first);
     }

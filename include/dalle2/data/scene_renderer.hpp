@@ -98,13 +98,15 @@ inline SpritePlanes sprite_planes(const Sprite& sprite) {
     for (int y = top; y <= bottom; ++y)
         for (int x = left; x <= right; ++x) {
             const std::uint8_t* p = at(x, y);
-            histogram[static_cast<std::size_t>(luminance(p) * 255 + 0.5)] += p[3];
+            histogram[static_cast<std::size_t>(std::lround(luminance(p) * 255))] += p[3];
             total += p[3];
         }
     const auto quantile = [&](double share) {
         double sum = 0;
-        for (std::size_t level = 0; level < 256; ++level)
-            if ((sum += histogram[level]) >= share * total) return static_cast<double>(level) / 255;
+        for (std::size_t level = 0; level < 256; ++level) {
+            sum += histogram[level];
+            if (sum >= share * total) return static_cast<double>(level) / 255;
+        }
         return 1.0;
     };
     // The shade runs over each sprite's own range, so that a dark ant and a white ghost both show

@@ -68,16 +68,16 @@ public:
         if (mix.group < 0 || mix.group > largest_group)
             throw ConfigError("hard groups of " + std::to_string(mix.group) +
                               " scenes; expected 0 to " + std::to_string(largest_group));
-        if (nouns_.size() < static_cast<std::size_t>(2 * largest_group))
+        if (noun_count() < 2 * largest_group)
             throw ConfigError("a scene stream over " + std::to_string(nouns_.size()) +
                               " nouns; expected at least " + std::to_string(2 * largest_group));
         held_out_.resize(nouns_.size() * tint_count);
         for (int noun = 0; noun < noun_count(); ++noun) {
             const std::size_t before = held_out_objects_.size();
             for (int color = 0; color < tint_count; ++color)
-                if (is_held_out(SceneObject{noun, color}, nouns_)) {
-                    held_out_[static_cast<std::size_t>(noun * tint_count + color)] = true;
-                    held_out_objects_.push_back({noun, color});
+                if (const SceneObject object{noun, color}; is_held_out(object, nouns_)) {
+                    held_out_[place(object)] = true;
+                    held_out_objects_.push_back(object);
                 }
             // Groups of one noun need enough colours to differ in.
             if (held_out_objects_.size() - before > 4)
@@ -127,9 +127,12 @@ private:
 
     int noun_count() const { return static_cast<int>(nouns_.size()); }
 
+    static std::size_t place(const SceneObject& object) {
+        return static_cast<std::size_t>(object.noun) * tint_count +
+               static_cast<std::size_t>(object.color);
+    }
     bool allowed(const SceneObject& object) const {
-        return object.color < 0 ||
-               !held_out_[static_cast<std::size_t>(object.noun * tint_count + object.color)];
+        return object.color < 0 || !held_out_[place(object)];
     }
     int any_color(detail::SceneRandom& random) const {
         return random.uniform() < mix_.colored ? random.below(tint_count) : -1;
@@ -171,16 +174,16 @@ private:
     // One layout, background and colours; in a pair either one noun or both are new each time.
     SceneDescription noun_group(detail::SceneRandom& random, int member) const {
         SceneDescription scene = any_scene(random);
-        const auto place = static_cast<std::size_t>(member);
+        const auto turn = static_cast<std::size_t>(member);
         if (scene.object_count() == 1) {
-            scene.objects[0].noun = shuffled_nouns(random, scene.objects[0].color, -1)[place];
+            scene.objects[0].noun = shuffled_nouns(random, scene.objects[0].color, -1)[turn];
             return scene;
         }
         const int what = random.below(3);  // the first noun, the second, both
         const std::size_t changed = what == 1 ? 1 : 0;
         const int kept_noun = what == 2 ? -1 : scene.objects[1 - changed].noun;
         const auto list = shuffled_nouns(random, scene.objects[changed].color, kept_noun);
-        scene.objects[changed].noun = list[place];
+        scene.objects[changed].noun = list[turn];
         if (what == 2) {
             detail::SceneRandom own(random.bits(), static_cast<std::uint64_t>(member));
             do scene.objects[1].noun = own.below(noun_count());
