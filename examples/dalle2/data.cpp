@@ -7,12 +7,10 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include <dalle2/core/error.hpp>
 #include <dalle2/data/emoji_font.hpp>
 #include <dalle2/data/emoji_scenes.hpp>
-#include <dalle2/io/atomic_file.hpp>
+#include <dalle2/data/scene_dataset.hpp>
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/picture.hpp>
 
@@ -56,76 +54,51 @@ void add_scene_options(CLI::App& command, SceneOptions& options) {
         ->capture_default_str();
 }
 
-// The stream that the options describe, and what draws it.
-class Scenes {
-public:
-    explicit Scenes(const SceneOptions& options)
-        : stream_(options.seed,
-                  {.split = options.split == "train" ? dalle2::SceneSplit::train
-                                                     : dalle2::SceneSplit::held_out,
-                   .pairs = options.pairs,
-                   .colored = options.colored}),
-          renderer_(dalle2::load_sprites(stream_.nouns(), options.font)),
-          first_(options.first),
-          size_(options.size) {}
+dalle2::SceneMix mix_of(const SceneOptions& options) {
+    return {.split = options.split == "train" ? dalle2::SceneSplit::train
+                                              : dalle2::SceneSplit::held_out,
+            .pairs = options.pairs,
+            .colored = options.colored};
+}
 
-    dalle2::Picture picture(std::uint64_t index) const {
-        return {size_, size_, renderer_.render_rgb8(stream_.scene(first_ + index), size_)};
-    }
-    std::string caption(std::uint64_t index) const { return stream_.caption(first_ + index); }
+dalle2::SceneRenderer renderer_of(const SceneOptions& options) {
+    return dalle2::SceneRenderer(dalle2::load_sprites(dalle2::emoji_nouns(), options.font));
+}
 
-private:
-    dalle2::SceneStream stream_;
-    dalle2::SceneRenderer renderer_;
-    std::uint64_t first_;
-    int size_;
-};
-
-void write_scenes(const SceneOptions& options, const std::string& output, std::int64_t count,
+void write_scenes(const SceneOptions& options, const std::string& output, std::uint64_t count,
                   const std::stop_token& stop) {
     namespace fs = std::filesystem;
-    const fs::path folder = output;
     std::error_code error;
-    if (fs::exists(folder, error) && (!fs::is_directory(folder, error) || !fs::is_empty(folder)))
+    if (fs::exists(output, error) && (!fs::is_directory(output, error) || !fs::is_empty(output)))
         throw dalle2::IoError("cannot write scenes to " + output +
                               ": it is not an empty folder; give the name of a new one");
-    const Scenes scenes(options);
-    fs::create_directories(folder, error);
-    if (error)
-        throw dalle2::IoError("cannot make the folder " + output + ": " + error.message());
-
-    std::string metadata;
-    std::int64_t done = 0;
-    {
-        ProgressBar bar;
-        for (; done < count && !stop.stop_requested(); ++done) {
-            bar.update("scenes", done, count);
-            const auto index = static_cast<std::uint64_t>(done);
-            std::string name = std::to_string(options.first + index);
-            name.insert(0, name.size() < 8 ? 8 - name.size() : 0, '0');
-            const std::string caption = scenes.caption(index);
-            dalle2::write_png(folder / (name + ".png"), scenes.picture(index));
-            dalle2::write_file(folder / (name + ".txt"), caption + "\n");
-            metadata +=
-                nlohmann::json{{"file_name", name + ".png"}, {"text", caption}}.dump() + "\n";
-        }
-        bar.update("scenes", done, count);
-    }
-    // Also after Ctrl-C: what is there is then a smaller, but complete folder.
-    dalle2::write_file(folder / "metadata.jsonl", metadata);
-    if (done < count) throw dalle2::Cancelled();
-    std::cout << output << ": " << done << " pictures with captions\n";
+    const dalle2::SceneRenderer renderer = renderer_of(options);
+    ProgressBar bar;
+    dalle2::write_scene_dataset(output, renderer,
+                                {.count = count,
+                                 .seed = options.seed,
+                                 .first = options.first,
+                                 .size = options.size,
+                                 .mix = mix_of(options),
+                                 .on_progress = [&](std::uint64_t done) {
+                                     bar.update("scenes", static_cast<std::int64_t>(done),
+                                                static_cast<std::int64_t>(count));
+                                     if (stop.stop_requested()) throw dalle2::Cancelled();
+                                 }});
+    bar.finish();
+    std::cout << output << ": " << count << " pictures with captions\n";
 }
 
 void write_sheet(const SceneOptions& options, const std::string& output, int columns, int rows) {
     check_writable(output);
-    const Scenes scenes(options);
+    const dalle2::SceneRenderer renderer = renderer_of(options);
+    const dalle2::SceneStream stream(options.seed, mix_of(options));
     std::vector<dalle2::Picture> pictures;
     for (int i = 0; i < columns * rows; ++i) {
-        const auto index = static_cast<std::uint64_t>(i);
-        pictures.push_back(scenes.picture(index));
+        const std::uint64_t index = options.first + static_cast<std::uint64_t>(i);
+        pictures.push_back(dalle2::scene_picture(renderer, stream.scene(index), options.size));
         std::cout << "row " << i / columns + 1 << ", column " << i % columns + 1 << ": "
-                  << scenes.caption(index) << "\n";
+                  << stream.caption(index) << "\n";
     }
     dalle2::write_png(output, dalle2::contact_sheet(
                                   pictures, {.columns = columns, .color = {255, 255, 255}}));
@@ -166,7 +139,7 @@ void add_data(CLI::App& app, const std::stop_token& stop) {
     struct Options {
         SceneOptions scenes;
         std::string output;
-        std::int64_t count = 100;
+        std::uint64_t count = 100;
         int columns = 12, rows = 8;
     };
     {
@@ -175,7 +148,7 @@ void add_data(CLI::App& app, const std::stop_token& stop) {
             data->add_subcommand("scenes", "Write scenes to a folder: pictures and captions");
         scenes
             ->add_option("-o,--output", options->output,
-                         "A new folder: NUMBER.png, NUMBER.txt, and metadata.jsonl with all captions")
+                         "A new folder, for scene-NUMBER.png, scene-NUMBER.txt and metadata.jsonl")
             ->required();
         scenes->add_option("-n,--count", options->count, "How many")
             ->check(whole(1, 100'000'000))

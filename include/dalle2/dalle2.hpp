@@ -38,23 +38,29 @@
 #include <dalle2/core/xtensor.hpp>
 
 #include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/config.hpp>
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/crc32.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/mapped_file.hpp>
+#include <dalle2/io/model_directory.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/safetensors_header.hpp>
 #include <dalle2/io/stb.hpp>
 #include <dalle2/io/utf8.hpp>
+#include <dalle2/io/weights.hpp>
 
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/copy.hpp>
+#include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/kernels.hpp>
+#include <dalle2/kernels/norm.hpp>
+#include <dalle2/kernels/norm_piece.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/parallel.hpp>
 #include <dalle2/kernels/plain_attention.hpp>
@@ -132,6 +138,7 @@
 #include <dalle2/train/task.hpp>
 #include <dalle2/train/text_tokens.hpp>
 #include <dalle2/train/trainer.hpp>
+#include <dalle2/train/upsampler_task.hpp>
 
 #include <dalle2/data/emoji_nouns.hpp>
 #include <dalle2/data/emoji_scenes.hpp>

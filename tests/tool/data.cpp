@@ -19,7 +19,7 @@ TEST_CASE("data scenes writes pictures with captions that training can read") {
 
     // Scene 3 is the same scene wherever a folder begins.
     CHECK(run(folder, "data scenes --first 3 --count 1 --size 32 -o later").status == 0);
-    CHECK(folder.read("later/00000003.png") == folder.read("scenes/00000003.png"));
+    CHECK(folder.read("later/scene-0000003.png") == folder.read("scenes/scene-0000003.png"));
 }
 
 TEST_CASE("data scenes does not write into a folder that holds something") {
