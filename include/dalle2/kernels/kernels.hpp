@@ -6,6 +6,7 @@
 // but std::bad_alloc; sizes are the caller's to check.
 #pragma once
 
+#include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
 #include <dalle2/kernels/norm.hpp>
@@ -63,14 +64,20 @@ void linear_weight_gradient(int64 rows, int64 in, int64 out, const T* x, const T
 template <class T>
 void attention(const AttentionShape& shape, const T* q, const T* k, const T* v, AttentionMask mask, T* y,
                Accumulator<T>* log_sum_exp) {
-    plain::attention(shape, q, k, v, mask, y, log_sum_exp);
+    if constexpr (std::is_same_v<T, double>)
+        plain::attention(shape, q, k, v, mask, y, log_sum_exp);
+    else
+        fast::attention(shape, q, k, v, mask, y, log_sum_exp);
 }
 
 // The gradients of q, k and v, from y and log_sum_exp as attention gave them.
 template <class T>
 void attention_backward(const AttentionShape& shape, const T* q, const T* k, const T* v, AttentionMask mask,
                         const T* y, const Accumulator<T>* log_sum_exp, const T* dy, T* dq, T* dk, T* dv) {
-    plain::attention_backward(shape, q, k, v, mask, y, log_sum_exp, dy, dq, dk, dv);
+    if constexpr (std::is_same_v<T, double>)
+        plain::attention_backward(shape, q, k, v, mask, y, log_sum_exp, dy, dq, dk, dv);
+    else
+        fast::attention_backward(shape, q, k, v, mask, y, log_sum_exp, dy, dq, dk, dv);
 }
 
 // y = activation(norm(x)·scale + shift); with modulation [batch, 2·channels], the norm's result is first

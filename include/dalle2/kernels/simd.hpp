@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #include <dalle2/core/bfloat16.hpp>
+#include <dalle2/kernels/attention_plan.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/norm_piece.hpp>
@@ -55,6 +56,9 @@ struct VectorKernels {
                        T* y, float* mean, float* inverse_deviation);
     void (*layer_norm_backward)(int64 rows, int64 width, const T* x, const float* factor, const float* mean,
                                 const float* inverse_deviation, const T* dy, T* dx, float* dscale, float* dshift);
+    // Attention.
+    void (*attention_task)(const AttentionPlan<T>&, int64 task, char* scratch);
+    void (*attention_backward_task)(const AttentionPlan<T>&, int64 task, char* scratch);
 };
 
 #define DALLE2_INLINE inline __attribute__((always_inline))

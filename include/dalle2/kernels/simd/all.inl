@@ -4,6 +4,7 @@
 #include <dalle2/kernels/simd/math.inl>
 #include <dalle2/kernels/simd/elementwise.inl>
 #include <dalle2/kernels/simd/norm.inl>
+#include <dalle2/kernels/simd/attention.inl>
 
 template <class T>
 VectorKernels<T> table() {
@@ -27,5 +28,7 @@ VectorKernels<T> table() {
             .affine_backward = affine_backward<T>,
             .norm_input_gradient = norm_input_gradient<T>,
             .layer_norm = layer_norm<T>,
-            .layer_norm_backward = layer_norm_backward<T>};
+            .layer_norm_backward = layer_norm_backward<T>,
+            .attention_task = attention_task<T>,
+            .attention_backward_task = attention_backward_task<T>};
 }
