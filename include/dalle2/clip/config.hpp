@@ -1,0 +1,105 @@
+// The config.json of CLIP's two encoders, as transformers writes and reads them.
+#pragma once
+
+#include <string>
+
+#include <dalle2/clip/image_encoder.hpp>
+#include <dalle2/clip/text_encoder.hpp>
+#include <dalle2/io/config.hpp>
+
+namespace dalle2 {
+
+namespace detail {
+
+// Keys of transformers that concern training, text generation or other models.
+inline void ignore_transformers_keys(ConfigReader& reader) {
+    reader.ignore({"architectures", "torch_dtype", "dtype", "transformers_version", "initializer_range",
+                   "initializer_factor", "attention_dropout", "dropout", "bos_token_id", "pad_token_id",
+                   "sep_token_id", "gradient_checkpointing", "return_dict", "use_cache", "tie_word_embeddings",
+                   "pruned_heads", "chunk_size_feed_forward", "max_length", "min_length", "num_beams",
+                   "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p", "typical_p",
+                   "repetition_penalty", "length_penalty", "no_repeat_ngram_size",
+                   "encoder_no_repeat_ngram_size", "num_return_sequences", "id2label", "label2id",
+                   "output_attentions", "output_hidden_states"});
+}
+
+inline void read_config(ConfigReader& reader, ClipEncoderConfig& c) {
+    c.hidden_size = reader.get<std::int64_t>("hidden_size", 1, 65536);
+    c.intermediate_size = reader.get<std::int64_t>("intermediate_size", 1, 1 << 20);
+    c.num_attention_heads = reader.get<std::int64_t>("num_attention_heads");
+    c.num_hidden_layers = reader.get<std::int64_t>("num_hidden_layers", 1, 1000);
+    c.layer_norm_eps = reader.get_or("layer_norm_eps", 1e-5, 1e-30, 1);
+    c.hidden_act = activation_from_name(reader.get_or<std::string>("hidden_act", "quick_gelu"),
+                                        reader.where() + ", key hidden_act");
+    if (c.hidden_size % c.num_attention_heads)
+        reader.refuse("num_attention_heads",
+                      "expected a divisor of hidden_size, " + std::to_string(c.hidden_size));
+    ignore_transformers_keys(reader);
+}
+
+inline void add_to_json(OrderedJson& json, const ClipEncoderConfig& c) {
+    const char* activation = c.hidden_act == Activation::gelu   ? "gelu"
+                             : c.hidden_act == Activation::silu ? "silu"
+                                                                : "quick_gelu";
+    json["attention_dropout"] = 0.0;
+    json["hidden_act"] = activation;
+    json["hidden_size"] = c.hidden_size;
+    json["intermediate_size"] = c.intermediate_size;
+    json["layer_norm_eps"] = c.layer_norm_eps;
+    json["num_attention_heads"] = c.num_attention_heads;
+    json["num_hidden_layers"] = c.num_hidden_layers;
+}
+
+}  // namespace detail
+
+// Throws ConfigError for what is missing, out of range or not supported.
+inline ClipTextConfig clip_text_config(ConfigReader reader) {
+    ClipTextConfig c{};
+    reader.expect("model_type", {"clip_text_model"});
+    detail::read_config(reader, c.encoder);
+    c.vocab_size = reader.get<std::int64_t>("vocab_size", 1, 1 << 24);
+    c.max_position_embeddings = reader.get<std::int64_t>("max_position_embeddings", 2, 1 << 20);
+    c.projection_dim = reader.get<std::int64_t>("projection_dim", 1, 65536);
+    c.eos_token_id = reader.get_or<std::int64_t>("eos_token_id", 2, 0, 1 << 24);
+    reader.finish();
+    return c;
+}
+
+inline OrderedJson to_json(const ClipTextConfig& c) {
+    OrderedJson json;
+    json["architectures"] = {"CLIPTextModelWithProjection"};
+    json["model_type"] = "clip_text_model";
+    detail::add_to_json(json, c.encoder);
+    json["eos_token_id"] = c.eos_token_id;
+    json["max_position_embeddings"] = c.max_position_embeddings;
+    json["projection_dim"] = c.projection_dim;
+    json["vocab_size"] = c.vocab_size;
+    return json;
+}
+
+// Throws ConfigError for what is missing, out of range or not supported.
+inline ClipImageConfig clip_image_config(ConfigReader reader) {
+    ClipImageConfig c{};
+    reader.expect("model_type", {"clip_vision_model"});
+    detail::read_config(reader, c.encoder);
+    c.image_size = reader.get<std::int64_t>("image_size", 1, 4096);
+    c.patch_size = reader.get<std::int64_t>("patch_size", 1, static_cast<double>(c.image_size));
+    c.projection_dim = reader.get<std::int64_t>("projection_dim", 1, 65536);
+    c.num_channels = reader.get_or<std::int64_t>("num_channels", 3, 1, 1024);
+    reader.finish();
+    return c;
+}
+
+inline OrderedJson to_json(const ClipImageConfig& c) {
+    OrderedJson json;
+    json["architectures"] = {"CLIPVisionModelWithProjection"};
+    json["model_type"] = "clip_vision_model";
+    detail::add_to_json(json, c.encoder);
+    json["image_size"] = c.image_size;
+    json["num_channels"] = c.num_channels;
+    json["patch_size"] = c.patch_size;
+    json["projection_dim"] = c.projection_dim;
+    return json;
+}
+
+}  // namespace dalle2
