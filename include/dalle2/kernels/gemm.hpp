@@ -21,9 +21,9 @@ void set_weights(ConvPlan<T>& plan, const PackedWeights<T>& w, const float* bias
     plan.kernel_height = w.kernel_height();
     plan.kernel_width = w.kernel_width();
     plan.w = w.data();
-    plan.run = w.run();
-    plan.panel_stride = w.panel_stride();
-    plan.panels = w.panels();
+    plan.run = w.layout().run();
+    plan.panel_stride = w.layout().panel_stride();
+    plan.panels = w.layout().panels();
     plan.out_channels = w.out_channels();
     plan.bias = bias;
     plan.y = y;

@@ -10,6 +10,7 @@
 #include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
 #include <dalle2/kernels/norm.hpp>
+#include <dalle2/kernels/pack.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/plain_attention.hpp>
 #include <dalle2/kernels/plain_elementwise.hpp>
@@ -18,6 +19,39 @@
 #include <dalle2/kernels/shapes.hpp>
 
 namespace dalle2::kernels {
+
+namespace detail {
+
+template <class T>
+PackedWeights<T> pack(const PackSource<T>& source) {
+    AlignedBuffer<T> buffer(source.layout.size());
+    if constexpr (std::is_same_v<T, double>)
+        plain::pack(source, buffer.get());
+    else
+        fast::pack(source, buffer.get());
+    return {source.layout, std::move(buffer)};
+}
+
+}  // namespace detail
+
+// Packs w [out, in, kernel_height, kernel_width].
+template <class T>
+PackedWeights<T> pack_weights(const Accumulator<T>* w, int64 out, int64 in, int64 kernel_height, int64 kernel_width) {
+    return detail::pack<T>({w, {out, in, kernel_height, kernel_width}, false});
+}
+
+// Packs the same w for the input gradient: inputs and outputs exchanged, the kernel mirrored.
+template <class T>
+PackedWeights<T> pack_weights_transposed(const Accumulator<T>* w, int64 out, int64 in, int64 kernel_height,
+                                         int64 kernel_width) {
+    return detail::pack<T>({w, {in, out, kernel_height, kernel_width}, true});
+}
+
+// The inverse of pack_weights.
+template <class T>
+void unpack_weights(const PackedWeights<T>& packed, Accumulator<T>* w) {
+    plain::unpack(packed, w);
+}
 
 // y = x ∗ w + bias; the bias [out] may be null.
 template <class T>

@@ -18,7 +18,7 @@ void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const A
         const int64 b = row / out_height, oy = row % out_height;
         for (int64 ox = 0; ox < out_width; ++ox) {
             T* to = y + (row * out_width + ox) * s.out_channels;
-            for (int64 panel = 0; panel < w.panels(); ++panel) {
+            for (int64 panel = 0; panel < w.layout().panels(); ++panel) {
                 std::array<Acc, panel_width> sum{};
                 for (int64 ky = 0; ky < s.kernel_height; ++ky) {
                     const int64 iy = oy * s.stride + ky - s.padding;
@@ -29,7 +29,7 @@ void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const A
                         const T* from = x + ((b * s.height + iy) * s.width + ix) * s.in_channels;
                         for (int64 i = 0; i < s.in_channels; ++i) {
                             const Acc value = static_cast<Acc>(from[i]);
-                            const T* weights = w.data() + w.index(panel * panel_width, i, ky, kx);
+                            const T* weights = w.data() + w.layout().index(panel * panel_width, i, ky, kx);
                             for (std::size_t o = 0; o < panel_width; ++o)
                                 sum[o] += value * static_cast<Acc>(weights[static_cast<int64>(o) * pair_size<T>]);
                         }
@@ -50,7 +50,7 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeight
         const int64 b = row / s.height, iy = row % s.height;
         for (int64 ix = 0; ix < s.width; ++ix) {
             T* to = dx + (row * s.width + ix) * s.in_channels;
-            for (int64 panel = 0; panel < transposed.panels(); ++panel) {
+            for (int64 panel = 0; panel < transposed.layout().panels(); ++panel) {
                 std::array<Acc, panel_width> sum{};
                 for (int64 ky = 0; ky < s.kernel_height; ++ky) {
                     const int64 ty = iy + s.padding - ky;
@@ -63,7 +63,7 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeight
                         for (int64 o = 0; o < s.out_channels; ++o) {
                             const Acc value = static_cast<Acc>(from[o]);
                             const T* weights =
-                                transposed.data() + transposed.index(panel * panel_width, o, s.kernel_height - 1 - ky,
+                                transposed.data() + transposed.layout().index(panel * panel_width, o, s.kernel_height - 1 - ky,
                                                                      s.kernel_width - 1 - kx);
                             for (std::size_t i = 0; i < panel_width; ++i)
                                 sum[i] += value * static_cast<Acc>(weights[static_cast<int64>(i) * pair_size<T>]);

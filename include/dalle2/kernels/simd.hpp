@@ -59,6 +59,8 @@ struct VectorKernels {
     // Attention.
     void (*attention_task)(const AttentionPlan<T>&, int64 task, char* scratch);
     void (*attention_backward_task)(const AttentionPlan<T>&, int64 task, char* scratch);
+    // Weights.
+    void (*pack_task)(const PackSource<T>&, T* to, int64 panel);
 };
 
 #define DALLE2_INLINE inline __attribute__((always_inline))

@@ -5,6 +5,7 @@
 #include <dalle2/kernels/simd/elementwise.inl>
 #include <dalle2/kernels/simd/norm.inl>
 #include <dalle2/kernels/simd/attention.inl>
+#include <dalle2/kernels/simd/pack.inl>
 
 template <class T>
 VectorKernels<T> table() {
@@ -30,5 +31,6 @@ VectorKernels<T> table() {
             .layer_norm = layer_norm<T>,
             .layer_norm_backward = layer_norm_backward<T>,
             .attention_task = attention_task<T>,
-            .attention_backward_task = attention_backward_task<T>};
+            .attention_backward_task = attention_backward_task<T>,
+            .pack_task = pack_task<T>};
 }

@@ -31,6 +31,11 @@ DALLE2_INLINE vf other_where_negative(vf a, vf value, vf other) {
 DALLE2_INLINE vi first(int64 n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
+// Every stride-th float.
+DALLE2_INLINE vf load_strided(const float* p, int64 s) {
+    return _mm256_setr_ps(p[0], p[s], p[2 * s], p[3 * s], p[4 * s], p[5 * s], p[6 * s], p[7 * s]);
+}
+
 DALLE2_INLINE vf load(const float* p) { return _mm256_loadu_ps(p); }
 DALLE2_INLINE void store(float* p, vf a) { _mm256_storeu_ps(p, a); }
 DALLE2_INLINE vf load(const float* p, int64 n) { return _mm256_maskload_ps(p, first(n)); }

@@ -30,6 +30,13 @@ DALLE2_INLINE vf other_where_negative(vf a, vf value, vf other) {
     return _mm512_mask_mov_ps(value, _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_LT_OQ), other);
 }
 
+// Every stride-th float.
+DALLE2_INLINE vf load_strided(const float* p, int64 stride) {
+    const vi index = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                        _mm512_set1_epi32(static_cast<int>(stride)));
+    return _mm512_i32gather_ps(index, p, 4);
+}
+
 DALLE2_INLINE vf load(const float* p) { return _mm512_loadu_ps(p); }
 DALLE2_INLINE void store(float* p, vf a) { _mm512_storeu_ps(p, a); }
 DALLE2_INLINE __mmask16 first(int64 n) { return static_cast<__mmask16>((1u << n) - 1u); }

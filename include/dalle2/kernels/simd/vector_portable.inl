@@ -30,6 +30,9 @@ DALLE2_INLINE vf scale_by_power(vf a, vf n) {
 DALLE2_INLINE vf zero_where_less(vf a, vf limit, vf value) { return a < limit ? zero() : value; }
 DALLE2_INLINE vf other_where_negative(vf a, vf value, vf other) { return a < zero() ? other : value; }
 
+// Every stride-th float.
+DALLE2_INLINE vf load_strided(const float* p, int64 s) { return vf{p[0], p[s], p[2 * s], p[3 * s]}; }
+
 DALLE2_INLINE vf load(const float* p) {
     vf a;
     __builtin_memcpy(&a, p, 16);
