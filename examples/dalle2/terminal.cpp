@@ -71,6 +71,23 @@ void ProgressBar::finish() {
     stage_.clear();
 }
 
+StatusLine::StatusLine() : terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+StatusLine::~StatusLine() { finish(); }
+
+void StatusLine::show(const std::string& text) {
+    if (terminal_)
+        std::cerr << '\r' << text << "\x1b[K" << std::flush;
+    else
+        std::cerr << text << std::endl;
+    open_ = terminal_;
+}
+
+void StatusLine::finish() {
+    if (open_) std::cerr << std::endl;
+    open_ = false;
+}
+
 Interrupt::Interrupt() {
     if (::pipe(signal_pipe) != 0) return;  // without a pipe Ctrl-C ends the process, as ever
     for (const int end : signal_pipe) ::fcntl(end, F_SETFD, FD_CLOEXEC);

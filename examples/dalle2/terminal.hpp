@@ -33,6 +33,24 @@ private:
     bool open_ = false;  // something stands on the last line
 };
 
+// A line of text that changes as work goes on: on a terminal each overwrites the one before it,
+// elsewhere each is a line of its own. On standard error.
+class StatusLine {
+public:
+    StatusLine();
+    ~StatusLine();
+    StatusLine(const StatusLine&) = delete;
+    StatusLine& operator=(const StatusLine&) = delete;
+
+    void show(const std::string& text);
+    // Ends the line, so that other text may follow.
+    void finish();
+
+private:
+    bool terminal_;
+    bool open_ = false;
+};
+
 // Turns Ctrl-C (SIGINT) and SIGTERM into a request to stop, so that the work ends in order and
 // leaves nothing half written. A second Ctrl-C ends the process at once. One at a time.
 class Interrupt {

@@ -53,6 +53,8 @@
 #include <dalle2/io/utf8.hpp>
 #include <dalle2/io/weights.hpp>
 
+#include <dalle2/kernels/attention.hpp>
+#include <dalle2/kernels/attention_plan.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/copy.hpp>
 #include <dalle2/kernels/elementwise.hpp>
@@ -61,12 +63,14 @@
 #include <dalle2/kernels/kernels.hpp>
 #include <dalle2/kernels/norm.hpp>
 #include <dalle2/kernels/norm_piece.hpp>
+#include <dalle2/kernels/pack.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/parallel.hpp>
 #include <dalle2/kernels/plain_attention.hpp>
 #include <dalle2/kernels/plain_elementwise.hpp>
 #include <dalle2/kernels/plain_gemm.hpp>
 #include <dalle2/kernels/plain_norm.hpp>
+#include <dalle2/kernels/plain_pack.hpp>
 #include <dalle2/kernels/shapes.hpp>
 #include <dalle2/kernels/simd.hpp>
 #include <dalle2/kernels/weight_plan.hpp>
@@ -95,6 +99,7 @@
 #include <dalle2/text/word_check.hpp>
 #include <dalle2/text/word_splitter.hpp>
 
+#include <dalle2/clip/config.hpp>
 #include <dalle2/clip/encoder.hpp>
 #include <dalle2/clip/image_encoder.hpp>
 #include <dalle2/clip/text_encoder.hpp>
@@ -110,16 +115,20 @@
 #include <dalle2/diffusion/unclip_sampler.hpp>
 #include <dalle2/diffusion/variational_bound.hpp>
 
+#include <dalle2/prior/config.hpp>
 #include <dalle2/prior/prior_transformer.hpp>
 
+#include <dalle2/decoder/config.hpp>
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
 
 #include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/pipeline/generate_options.hpp>
+#include <dalle2/pipeline/load.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
 #include <dalle2/pipeline/text_to_image.hpp>

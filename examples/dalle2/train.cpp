@@ -1,0 +1,359 @@
+// dalle2 train: the four networks, one after another, in a folder that holds the whole run.
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dalle2/core/thread_scope.hpp>
+#include <dalle2/data/emoji_font.hpp>
+#include <dalle2/data/emoji_scenes.hpp>
+#include <dalle2/data/picture_folder.hpp>
+#include <dalle2/train/clip_task.hpp>
+#include <dalle2/train/decoder_task.hpp>
+#include <dalle2/train/emoji_model.hpp>
+#include <dalle2/train/prior_task.hpp>
+#include <dalle2/train/text_tokens.hpp>
+#include <dalle2/train/trainer.hpp>
+#include <dalle2/train/upsampler_task.hpp>
+
+#include "commands.hpp"
+#include "terminal.hpp"
+
+namespace tool {
+
+namespace {
+
+namespace fs = std::filesystem;
+using dalle2::ConfigError;
+using dalle2::IoError;
+
+struct TrainOptions {
+    std::string stage;  // clip, prior, decoder or upsampler
+    fs::path run;
+    std::string data;  // a folder; empty: the emoji scenes
+    std::string engine = "bfloat16";
+    std::int64_t steps = 0, batch = 0, accumulation = 1, warmup = 200;
+    std::int64_t checkpoint_every = 500, log_every = 20;
+    double learning_rate = 0, weight_decay = 0.01;
+    std::uint64_t seed = 0;
+    int threads = 0;
+    bool resume = false;
+};
+
+fs::path checkpoint_of(const fs::path& run, const std::string& stage) {
+    return run / stage / "checkpoint.safetensors";
+}
+
+// What a stage learns from, and how many files of it could not be used.
+class Data {
+public:
+    explicit Data(const TrainOptions& options) {
+        if (!options.data.empty()) {
+            folder_ = std::make_shared<const dalle2::PictureFolder>(
+                options.data,
+                dalle2::PictureFolderOptions{.seed = options.seed,
+                                             .on_skip = [](const fs::path& file,
+                                                           const std::string& why) {
+                                                 warn("passed over " + file.string() + ": " + why);
+                                             }});
+            source_ = [folder = folder_](std::uint64_t index, std::int64_t size, float* pixels) {
+                return folder->sample(index, size, pixels);
+            };
+            return;
+        }
+        // CLIP learns from groups that differ in one thing alone: random scenes differ in so much
+        // that their nouns would hardly matter.
+        const dalle2::SceneMix mix = {.group = options.stage == "clip" ? 16 : 0};
+        source_ = dalle2::emoji_model::scene_samples(
+            std::make_shared<const dalle2::SceneRenderer>(
+                dalle2::load_sprites(dalle2::emoji_nouns())),
+            dalle2::SceneStream(options.seed, mix));
+    }
+
+    const dalle2::SampleSource& source() const { return source_; }
+
+    // For a vocabulary: every caption of a folder, or every word of the scenes.
+    std::vector<std::string> texts() const {
+        if (!folder_) return dalle2::caption_words(dalle2::emoji_nouns());
+        std::set<std::string> captions;
+        for (const auto& entry : folder_->entries())
+            captions.insert(entry.captions.begin(), entry.captions.end());
+        return {captions.begin(), captions.end()};
+    }
+
+    std::size_t skipped() const { return folder_ ? folder_->skipped_count() : 0; }
+
+private:
+    std::shared_ptr<const dalle2::PictureFolder> folder_;
+    dalle2::SampleSource source_;
+};
+
+// The run's vocabulary: learned from the captions when CLIP begins, then the same for every stage.
+dalle2::ClipTokenizer tokenizer_of(const TrainOptions& options, const Data& data) {
+    const fs::path folder = options.run / "tokenizer";
+    if (fs::exists(folder)) return dalle2::ClipTokenizer::from_directory(folder);
+    if (options.stage != "clip")
+        throw IoError("no vocabulary at " + folder.string() +
+                      "; the first stage makes it: dalle2 train clip " + options.run.string());
+    const dalle2::ClipTokenizer tokenizer(dalle2::train_bpe(data.texts()),
+                                          {.max_length = dalle2::emoji_model::max_tokens});
+    tokenizer.save(folder);
+    return tokenizer;
+}
+
+// A module with the averaged weights of a finished stage.
+template <template <dalle2::Engine> class Module, dalle2::Engine E, class Config>
+std::shared_ptr<const Module<E>> trained(const fs::path& checkpoint, const std::string& prefix,
+                                         const Config& config) {
+    if (!fs::exists(checkpoint))
+        throw IoError("no " + checkpoint.string() + ", which this stage builds on; train " +
+                      checkpoint.parent_path().filename().string() + " first");
+    const dalle2::SafetensorsFile file(checkpoint);
+    const auto module = std::make_shared<Module<E>>(config);
+    dalle2::for_each_parameter(
+        *module,
+        [&](const std::string& name, auto& parameter) {
+            const std::string tensor = name + "/average";
+            if (!file.contains(tensor) || file.view(tensor).shape != parameter.shape())
+                throw dalle2::FormatError(checkpoint.string() + ": no tensor \"" + tensor +
+                                          "\" of shape " + dalle2::to_string(parameter.shape()) +
+                                          "; this checkpoint is of another model");
+            E::load(parameter, file.to_array(tensor));
+        },
+        prefix);
+    return module;
+}
+
+// The mean and deviation of the pictures' embeddings, each [embedding].
+template <class T>
+std::pair<dalle2::Array, dalle2::Array> embedding_statistics(
+    const dalle2::ClipImageEncoder<dalle2::Cpu<T>>& encoder, const dalle2::SampleSource& source,
+    const std::stop_token& stop) {
+    using E = dalle2::Cpu<T>;
+    constexpr std::int64_t batches = 64, batch = 64;
+    const std::int64_t width = encoder.config.projection_dim;
+    std::vector<double> sum(static_cast<std::size_t>(width)), squares(sum.size());
+    ProgressBar bar;
+    for (std::int64_t i = 0; i < batches; ++i) {
+        bar.update("embeddings", i, batches);
+        if (stop.stop_requested()) throw dalle2::Cancelled();
+        const auto read = dalle2::read_batch(source, static_cast<std::uint64_t>(i * batch), batch,
+                                             encoder.config.image_size);
+        const dalle2::Array embeddings = E::to_array(encoder(E::from_array(read.pictures)));
+        for (std::size_t k = 0; k < embeddings.size(); ++k) {
+            const double value = static_cast<double>(embeddings.data()[k]);
+            sum[k % sum.size()] += value;
+            squares[k % sum.size()] += value * value;
+        }
+    }
+    bar.update("embeddings", batches, batches);
+    dalle2::Array mean = dalle2::make_array({width}), deviation = mean;
+    for (std::size_t k = 0; k < sum.size(); ++k) {
+        const double count = static_cast<double>(batches * batch), m = sum[k] / count;
+        mean.data()[k] = static_cast<float>(m);
+        deviation.data()[k] =
+            static_cast<float>(std::sqrt(std::max(squares[k] / count - m * m, 1e-12)));
+    }
+    return {mean, deviation};
+}
+
+std::string progress_text(const dalle2::TrainingProgress& p) {
+    std::ostringstream text;
+    text.precision(4);
+    for (const auto& [name, value] : p.metrics) text << name << " " << value << "  ";
+    text << "gradient " << p.gradient_norm << "  ";
+    text.precision(3);
+    text << p.samples_per_second << " samples/s";
+    if (p.skipped_steps > 0) text << "  " << p.skipped_steps << " steps skipped";
+    return text.str();
+}
+
+template <class Task>
+void run(Task& task, const TrainOptions& options, const Data& data, const std::stop_token& stop) {
+    dalle2::Trainer<Task> trainer(task, {.folder = options.run / options.stage,
+                                         .batch = options.batch,
+                                         .accumulation = options.accumulation,
+                                         .learning_rate = {.peak = options.learning_rate,
+                                                           .warmup = options.warmup,
+                                                           .steps = options.steps},
+                                         .optimizer = {.weight_decay = options.weight_decay},
+                                         .checkpoint_every = options.checkpoint_every,
+                                         .log_every = options.log_every});
+    if (options.resume && trainer.resume())
+        std::cout << "going on from step " << trainer.step() << " of " << options.steps
+                  << std::endl;
+    StatusLine line;
+    trainer.run(
+        [&](const dalle2::TrainingProgress& p) {
+            line.show("step " + std::to_string(p.step) + "/" + std::to_string(p.steps) + "  " +
+                      progress_text(p) + "  " + duration_text(p.seconds_left) + " left");
+        },
+        stop);
+    line.finish();
+    if (data.skipped() > 0)
+        warn(std::to_string(data.skipped()) + " files were passed over, as said above");
+    if (trainer.step() < options.steps) throw dalle2::Cancelled();
+    std::cout << options.stage << ": " << trainer.step() << " steps, saved in "
+              << trainer.checkpoint_path().string() << std::endl;
+}
+
+template <class T>
+void train(const TrainOptions& options, const std::stop_token& stop) {
+    namespace recipe = dalle2::emoji_model;
+    using Frozen = dalle2::Cpu<T>;
+    const dalle2::ThreadScope threads(options.threads);
+    const Data data(options);
+    if (options.stage == "upsampler") {
+        dalle2::UpsamplerTask<T> task(recipe::upsampler_config(),
+                                      dalle2::NoiseSchedule(recipe::upsampler_schedule()),
+                                      data.source(), options.seed);
+        run(task, options, data, stop);
+        return;
+    }
+    const dalle2::ClipTokenizer tokenizer = tokenizer_of(options, data);
+    const dalle2::ClipTextConfig text_config = recipe::text_config(tokenizer);
+    const dalle2::ClipImageConfig image_config = recipe::image_config();
+    const dalle2::TextTokens tokens = dalle2::text_tokens(tokenizer);
+    if (options.stage == "clip") {
+        dalle2::ClipTask<T> task(text_config, image_config, data.source(), tokens, options.seed);
+        run(task, options, data, stop);
+        return;
+    }
+    const fs::path clip = checkpoint_of(options.run, "clip");
+    const auto text_encoder =
+        trained<dalle2::ClipTextEncoder, Frozen>(clip, "text_encoder", text_config);
+    const auto image_encoder =
+        trained<dalle2::ClipImageEncoder, Frozen>(clip, "image_encoder", image_config);
+    if (options.stage == "prior") {
+        const auto [mean, deviation] = embedding_statistics<T>(*image_encoder, data.source(), stop);
+        dalle2::PriorTask<T> task(recipe::prior_config(),
+                                  dalle2::NoiseSchedule(recipe::prior_schedule()), text_encoder,
+                                  image_encoder, mean, deviation, data.source(), tokens,
+                                  options.seed);
+        run(task, options, data, stop);
+    } else {
+        dalle2::DecoderTask<T> task(recipe::text_projection_config(), recipe::decoder_config(),
+                                    dalle2::NoiseSchedule(recipe::decoder_schedule()), text_encoder,
+                                    image_encoder, data.source(), tokens, options.seed);
+        run(task, options, data, stop);
+    }
+}
+
+// Refuses what would fail, or destroy something, only after a while.
+void check(const TrainOptions& options) {
+    if (options.batch % options.accumulation != 0)
+        throw ConfigError("--batch " + std::to_string(options.batch) + " cannot be split into " +
+                          std::to_string(options.accumulation) +
+                          " equal parts; choose another --accumulation");
+    const fs::path checkpoint = checkpoint_of(options.run, options.stage);
+    if (!options.resume && fs::exists(checkpoint))
+        throw ConfigError(checkpoint.string() +
+                          " is there already; add --resume to go on with it, or choose another "
+                          "folder");
+    std::error_code error;
+    fs::create_directories(checkpoint.parent_path(), error);
+    if (error)
+        throw IoError("cannot make the folder " + checkpoint.parent_path().string() + ": " +
+                      error.message());
+    check_writable(checkpoint.string());
+}
+
+struct Stage {
+    const char* name;
+    const char* help;
+    std::int64_t steps, batch;
+    double learning_rate, weight_decay;
+};
+
+constexpr Stage stages[] = {
+    {"clip", "First: texts and pictures into one space (contrastive)", 20000, 256, 1e-3, 0.05},
+    {"prior", "Second: from a text to the embedding of a picture", 30000, 128, 5e-4, 0.01},
+    {"decoder", "Third: from an embedding to a picture of 32 pixels", 100000, 32, 1e-3, 0.01},
+    {"upsampler", "From 32 pixels to 128; needs no other stage", 30000, 8, 1e-3, 0.01},
+};
+
+}  // namespace
+
+void add_train(CLI::App& app, const std::stop_token& stop) {
+    CLI::App* train_command =
+        app.add_subcommand("train", "Train the networks, from nothing, on this machine");
+    train_command->require_subcommand(1);
+    train_command->footer(
+        "A run is one folder. In this order, each stage as long as it takes:\n"
+        "  dalle2 train clip RUN\n"
+        "  dalle2 train prior RUN\n"
+        "  dalle2 train decoder RUN\n"
+        "  dalle2 train upsampler RUN\n"
+        "Stopped in whatever way, a stage goes on where it was, bit for bit:\n"
+        "  dalle2 train decoder RUN --resume");
+    for (const Stage& stage : stages) {
+        const auto options = std::make_shared<TrainOptions>();
+        options->stage = stage.name;
+        options->steps = stage.steps;
+        options->batch = stage.batch;
+        options->learning_rate = stage.learning_rate;
+        options->weight_decay = stage.weight_decay;
+        CLI::App* command = train_command->add_subcommand(stage.name, stage.help);
+        command->add_option("RUN", options->run, "The folder of the run")->required();
+        command
+            ->add_option("--data", options->data,
+                         "A folder of pictures with captions: name.png with name.txt, or "
+                         "metadata.jsonl; without it, the endless emoji scenes");
+        command->add_option("--steps", options->steps, "Steps of the optimiser in all")
+            ->check(whole(1, 1'000'000'000))
+            ->capture_default_str();
+        command->add_option("--batch", options->batch, "Samples in a step")
+            ->check(whole(1, 1'000'000))
+            ->capture_default_str();
+        command
+            ->add_option("--accumulation", options->accumulation,
+                         "Parts that a batch is computed in, to save memory")
+            ->check(whole(1, 1'000'000))
+            ->capture_default_str();
+        command->add_option("--learning-rate", options->learning_rate, "Its highest value")
+            ->check(between(0, 1))
+            ->capture_default_str();
+        command->add_option("--warmup", options->warmup, "Steps until it is that high")
+            ->check(whole(0, 1'000'000'000))
+            ->capture_default_str();
+        command->add_option("--weight-decay", options->weight_decay, "Not on norms and biases")
+            ->check(between(0, 1))
+            ->capture_default_str();
+        command->add_option("--seed", options->seed, "Of the weights, the data and the noise")
+            ->check(whole(0))
+            ->capture_default_str();
+        command
+            ->add_option("--engine", options->engine,
+                         "Arithmetic: bfloat16 or float32; weights are kept in float32")
+            ->check(CLI::IsMember({"bfloat16", "float32"}).description(""))
+            ->capture_default_str();
+        command->add_option("--threads", options->threads, "0: one for each core")
+            ->check(whole(0, 1024))
+            ->capture_default_str();
+        command
+            ->add_option("--checkpoint-every", options->checkpoint_every,
+                         "Steps between checkpoints")
+            ->check(whole(1, 1'000'000'000))
+            ->capture_default_str();
+        command->add_option("--log-every", options->log_every, "Steps between lines of log.jsonl")
+            ->check(whole(1, 1'000'000'000))
+            ->capture_default_str();
+        command->add_flag("--resume", options->resume,
+                          "Go on from the run's checkpoint; begin where there is none");
+        command->callback([options, stop] {
+            check(*options);
+            if (options->engine == "float32")
+                train<float>(*options, stop);
+            else
+                train<dalle2::bfloat16>(*options, stop);
+        });
+    }
+}
+
+}  // namespace tool
