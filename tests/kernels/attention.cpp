@@ -31,7 +31,8 @@ struct Attention {
         v = values(s.batch * s.keys * s.width(), 3);
         dy = values(s.batch * s.queries * s.width(), 4);
         if (masks) {
-            mask_values = random_values<float>(masks == 1 ? s.keys : s.batch * s.queries * s.keys, 5);
+            mask_values =
+                random_values<float>(masks == 1 ? s.keys : s.batch * s.queries * s.keys, 5);
             mask.data = mask_values.data();
             if (masks == 2) {
                 mask.batch_stride = s.queries * s.keys;
@@ -46,17 +47,20 @@ struct Attention {
         log_sum_exp.resize(static_cast<std::size_t>(s.batch * s.heads * s.queries));
     }
     void forward() {
-        kernels::attention<T>(shape, q.data(), k.data(), v.data(), mask, y.data(), log_sum_exp.data());
+        kernels::attention<T>(shape, q.data(), k.data(), v.data(), mask, y.data(),
+                              log_sum_exp.data());
     }
     void backward() {
-        kernels::attention_backward<T>(shape, q.data(), k.data(), v.data(), mask, y.data(), log_sum_exp.data(), dy.data(),
-                                       dq.data(), dk.data(), dv.data());
+        kernels::attention_backward<T>(shape, q.data(), k.data(), v.data(), mask, y.data(),
+                                       log_sum_exp.data(), dy.data(), dq.data(), dk.data(),
+                                       dv.data());
     }
 };
 
 // batch, queries, keys, heads, head width
 const std::vector<AttentionShape> shapes = {
-    {1, 1, 1, 1, 2}, {2, 5, 7, 2, 6}, {1, 17, 33, 3, 16}, {2, 13, 20, 1, 32}, {1, 100, 37, 2, 20}, {1, 3, 5, 1, 7},
+    {1, 1, 1, 1, 2},    {2, 5, 7, 2, 6},     {1, 17, 33, 3, 16},
+    {2, 13, 20, 1, 32}, {1, 100, 37, 2, 20}, {1, 3, 5, 1, 7},
 };
 
 // The largest difference, in units of `allowed`.
@@ -85,24 +89,31 @@ TEST_CASE("attention in double is its definition") {
                         for (int64 j = 0; j < s.keys; ++j) {
                             double score = 0;
                             for (int64 c = 0; c < s.head_width; ++c)
-                                score += a.q[static_cast<std::size_t>(((b * s.queries + i) * s.heads + h) * s.head_width + c)] *
-                                         a.k[static_cast<std::size_t>(((b * s.keys + j) * s.heads + h) * s.head_width + c)];
+                                score +=
+                                    a.q[static_cast<std::size_t>(
+                                        ((b * s.queries + i) * s.heads + h) * s.head_width + c)] *
+                                    a.k[static_cast<std::size_t>(
+                                        ((b * s.keys + j) * s.heads + h) * s.head_width + c)];
                             score /= std::sqrt(static_cast<double>(s.head_width));
                             if (masks)
                                 score += static_cast<double>(a.mask_values[static_cast<std::size_t>(
                                     b * a.mask.batch_stride + i * a.mask.query_stride + j)]);
                             total += weight[static_cast<std::size_t>(j)] = std::exp(score);
                         }
-                        const auto row = static_cast<std::size_t>((b * s.heads + h) * s.queries + i);
-                        if (total == 0) continue;  // everything masked by -10000: only the differences count
+                        const auto row =
+                            static_cast<std::size_t>((b * s.heads + h) * s.queries + i);
+                        if (total == 0)
+                            continue;  // everything masked by -10000: only the differences count
                         CHECK(a.log_sum_exp[row] == doctest::Approx(std::log(total)));
                         for (int64 c = 0; c < s.head_width; ++c) {
                             double expected = 0;
                             for (int64 j = 0; j < s.keys; ++j)
-                                expected += weight[static_cast<std::size_t>(j)] / total *
-                                            a.v[static_cast<std::size_t>(((b * s.keys + j) * s.heads + h) * s.head_width + c)];
-                            const double actual =
-                                a.y[static_cast<std::size_t>(((b * s.queries + i) * s.heads + h) * s.head_width + c)];
+                                expected +=
+                                    weight[static_cast<std::size_t>(j)] / total *
+                                    a.v[static_cast<std::size_t>(
+                                        ((b * s.keys + j) * s.heads + h) * s.head_width + c)];
+                            const double actual = a.y[static_cast<std::size_t>(
+                                ((b * s.queries + i) * s.heads + h) * s.head_width + c)];
                             CHECK(actual == doctest::Approx(expected));
                         }
                     }
@@ -121,7 +132,8 @@ TEST_CASE("attention's gradients in double are those of finite differences") {
                 for (std::size_t i = 0; i < a.y.size(); ++i) sum += a.y[i] * a.dy[i];
                 return sum;
             };
-            const auto check = [&](std::vector<double>& values, const std::vector<double>& gradient) {
+            const auto check = [&](std::vector<double>& values,
+                                   const std::vector<double>& gradient) {
                 for (std::size_t i = 0; i < values.size(); ++i) {
                     const double before = values[i], step = 1e-5;
                     values[i] = before + step;
@@ -129,7 +141,8 @@ TEST_CASE("attention's gradients in double are those of finite differences") {
                     values[i] = before - step;
                     const double down = loss();
                     values[i] = before;
-                    CHECK(gradient[i] == doctest::Approx((up - down) / (2 * step)).epsilon(1e-6).scale(1));
+                    CHECK(gradient[i] ==
+                          doctest::Approx((up - down) / (2 * step)).epsilon(1e-6).scale(1));
                 }
             };
             check(a.q, a.dq);
@@ -153,15 +166,18 @@ TEST_CASE_TEMPLATE("attention and its gradients agree with double", T, float, bf
                 a.forward();
                 expected.forward();
                 const bool exact = std::is_same_v<T, float>;
-                // Probabilities, their gradients and y are each rounded to T once: relative to sums of terms up to 1.
+                // Probabilities, their gradients and y are each rounded to T once: relative to sums
+                // of terms up to 1.
                 CHECK(difference(a.y, expected.y, exact ? 1e-6 : 6e-3) <= 1);
                 CHECK(worst_error(a.log_sum_exp, expected.log_sum_exp, 2e-6) <= 1);
                 a.backward();
                 expected.backward();
                 const double queries = static_cast<double>(s.queries);
                 CHECK(difference(a.dq, expected.dq, exact ? 5e-6 : 1e-2) <= 1);
-                CHECK(difference(a.dk, expected.dk, exact ? 5e-6 : 4e-3 * (1 + std::sqrt(queries))) <= 1);
-                CHECK(difference(a.dv, expected.dv, exact ? 5e-6 : 4e-3 * (1 + std::sqrt(queries))) <= 1);
+                CHECK(difference(a.dk, expected.dk,
+                                 exact ? 5e-6 : 4e-3 * (1 + std::sqrt(queries))) <= 1);
+                CHECK(difference(a.dv, expected.dv,
+                                 exact ? 5e-6 : 4e-3 * (1 + std::sqrt(queries))) <= 1);
             }
     });
 }
@@ -169,7 +185,8 @@ TEST_CASE_TEMPLATE("attention and its gradients agree with double", T, float, bf
 TEST_CASE_TEMPLATE("a query that may look nowhere sees zero", T, float, bfloat16, double) {
     for_each_isa([] {
         Attention<T> a({1, 4, 5, 1, 8}, 2);
-        for (std::size_t j = 0; j < 5; ++j) a.mask_values[5 + j] = -std::numeric_limits<float>::infinity();
+        for (std::size_t j = 0; j < 5; ++j)
+            a.mask_values[5 + j] = -std::numeric_limits<float>::infinity();
         a.forward();
         a.backward();
         for (std::size_t c = 0; c < 8; ++c) {
@@ -187,7 +204,8 @@ TEST_CASE_TEMPLATE("attention gives the same bits for any number of threads", T,
             a.forward();
             a.backward();
             auto all = a.y;
-            for (const auto* part : {&a.dq, &a.dk, &a.dv}) all.insert(all.end(), part->begin(), part->end());
+            for (const auto* part : {&a.dq, &a.dk, &a.dv})
+                all.insert(all.end(), part->begin(), part->end());
             return all;
         }));
     });

@@ -22,15 +22,17 @@ double activation(Activation kind, double x) {
     return x;
 }
 
-constexpr Activation kinds[] = {Activation::none, Activation::silu, Activation::gelu, Activation::quick_gelu};
+constexpr Activation kinds[] = {Activation::none, Activation::silu, Activation::gelu,
+                                Activation::quick_gelu};
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("activations and their derivatives are right everywhere, tails included", T, float, bfloat16,
-                   double) {
+TEST_CASE_TEMPLATE("activations and their derivatives are right everywhere, tails included", T,
+                   float, bfloat16, double) {
     for_each_isa([] {
         std::vector<T> x;
-        for (int i = -3001; i <= 3001; ++i) x.push_back(static_cast<T>(static_cast<float>(i) * 0.01f));
+        for (int i = -3001; i <= 3001; ++i)
+            x.push_back(static_cast<T>(static_cast<float>(i) * 0.01f));
         for (float v : {-1e30f, -500.0f, -100.0f, 100.0f, 1e30f}) x.push_back(static_cast<T>(v));
         const std::vector<T> dy(x.size(), T(1.0f));
         const auto n = static_cast<int64>(x.size());
@@ -40,8 +42,10 @@ TEST_CASE_TEMPLATE("activations and their derivatives are right everywhere, tail
             for (T v : x) {
                 const double value = static_cast<double>(v), h = 1e-5;
                 expected.push_back(activation(kind, value));
-                slopes.push_back(std::abs(value) > 99 ? (value > 0 || kind == Activation::none ? 1.0 : 0.0)
-                                                      : (activation(kind, value + h) - activation(kind, value - h)) / (2 * h));
+                slopes.push_back(std::abs(value) > 99
+                                     ? (value > 0 || kind == Activation::none ? 1.0 : 0.0)
+                                     : (activation(kind, value + h) - activation(kind, value - h)) /
+                                           (2 * h));
             }
             std::vector<T> y(x.size()), dx(x.size());
             kernels::activate(kind, n, x.data(), y.data());
@@ -52,7 +56,8 @@ TEST_CASE_TEMPLATE("activations and their derivatives are right everywhere, tail
     });
 }
 
-TEST_CASE_TEMPLATE("NaN goes through activations, and only through its own element", T, float, bfloat16) {
+TEST_CASE_TEMPLATE("NaN goes through activations, and only through its own element", T, float,
+                   bfloat16) {
     for_each_isa([] {
         std::vector<T> x(37, T(0.5f)), y(37);
         x[5] = x[33] = std::numeric_limits<T>::quiet_NaN();
@@ -64,7 +69,8 @@ TEST_CASE_TEMPLATE("NaN goes through activations, and only through its own eleme
     });
 }
 
-TEST_CASE_TEMPLATE("sums and scalings are what they say, in place too", T, float, bfloat16, double) {
+TEST_CASE_TEMPLATE("sums and scalings are what they say, in place too", T, float, bfloat16,
+                   double) {
     for_each_isa([] {
         for (int64 n : {1, 15, 16, 17, 100, 20011}) {
             const auto a = random_values<T>(n, 1), b = random_values<T>(n, 2);
@@ -93,19 +99,21 @@ TEST_CASE_TEMPLATE("rows and channels are added and summed", T, float, bfloat16,
                     const auto at = [&](int64 b, int64 p, int64 c) {
                         return static_cast<std::size_t>((b * pixels + p) * channels + c);
                     };
-                    std::vector<double> per_channel(x.size()), repeated(x.size()), channel_sums(v.size()),
-                        outer_sums(static_cast<std::size_t>(channels));
+                    std::vector<double> per_channel(x.size()), repeated(x.size()),
+                        channel_sums(v.size()), outer_sums(static_cast<std::size_t>(channels));
                     for (int64 b = 0; b < batch; ++b)
                         for (int64 p = 0; p < pixels; ++p)
                             for (int64 c = 0; c < channels; ++c) {
                                 const double value = static_cast<double>(x[at(b, p, c)]);
                                 const auto slot = static_cast<std::size_t>(b * channels + c);
                                 per_channel[at(b, p, c)] = value + static_cast<double>(v[slot]);
-                                repeated[at(b, p, c)] = value + static_cast<double>(v[static_cast<std::size_t>(c)]);
+                                repeated[at(b, p, c)] =
+                                    value + static_cast<double>(v[static_cast<std::size_t>(c)]);
                                 channel_sums[slot] += value;
                                 outer_sums[static_cast<std::size_t>(c)] += value;
                             }
-                    std::vector<T> y(x.size()), dv(v.size()), db(static_cast<std::size_t>(channels));
+                    std::vector<T> y(x.size()), dv(v.size()),
+                        db(static_cast<std::size_t>(channels));
                     const double allowed = 20 * rounding<Accumulator<T>>;
                     kernels::add_per_channel(batch, pixels, channels, x.data(), v.data(), y.data());
                     CHECK(worst_error(y, per_channel, allowed) <= 1);
@@ -119,8 +127,9 @@ TEST_CASE_TEMPLATE("rows and channels are added and summed", T, float, bfloat16,
     });
 }
 
-TEST_CASE_TEMPLATE("pooling and upsampling are what they say, and their gradients are their transposes", T, float,
-                   bfloat16, double) {
+TEST_CASE_TEMPLATE(
+    "pooling and upsampling are what they say, and their gradients are their transposes", T, float,
+    bfloat16, double) {
     for_each_isa([] {
         for (int64 height : {2, 5, 8})
             for (int64 width : {2, 4, 7})
@@ -129,22 +138,23 @@ TEST_CASE_TEMPLATE("pooling and upsampling are what they say, and their gradient
                     const auto x = random_values<T>(batch * height * width * channels, 1);
                     const auto g = random_values<T>(batch * rows * columns * channels, 2);
                     const auto big = random_values<T>(batch * 4 * height * width * channels, 3);
-                    std::vector<double> pooled(g.size()), dx(x.size()), up(big.size()), down(x.size());
+                    std::vector<double> pooled(g.size()), dx(x.size()), up(big.size()),
+                        down(x.size());
                     for (int64 b = 0; b < batch; ++b)
                         for (int64 i = 0; i < height * 2; ++i)
                             for (int64 j = 0; j < width * 2; ++j)
                                 for (int64 c = 0; c < channels; ++c) {
-                                    const auto small =
-                                        static_cast<std::size_t>(((b * height + i / 2) * width + j / 2) * channels + c);
-                                    const auto large =
-                                        static_cast<std::size_t>(((b * height * 2 + i) * width * 2 + j) * channels + c);
+                                    const auto small = static_cast<std::size_t>(
+                                        ((b * height + i / 2) * width + j / 2) * channels + c);
+                                    const auto large = static_cast<std::size_t>(
+                                        ((b * height * 2 + i) * width * 2 + j) * channels + c);
                                     up[large] = static_cast<double>(x[small]);
                                     down[small] += static_cast<double>(big[large]);
                                     if (i >= rows * 2 || j >= columns * 2) continue;
-                                    const auto in =
-                                        static_cast<std::size_t>(((b * height + i) * width + j) * channels + c);
-                                    const auto out =
-                                        static_cast<std::size_t>(((b * rows + i / 2) * columns + j / 2) * channels + c);
+                                    const auto in = static_cast<std::size_t>(
+                                        ((b * height + i) * width + j) * channels + c);
+                                    const auto out = static_cast<std::size_t>(
+                                        ((b * rows + i / 2) * columns + j / 2) * channels + c);
                                     pooled[out] += 0.25 * static_cast<double>(x[in]);
                                     dx[in] = 0.25 * static_cast<double>(g[out]);
                                 }
@@ -152,11 +162,14 @@ TEST_CASE_TEMPLATE("pooling and upsampling are what they say, and their gradient
                     std::vector<T> y(g.size()), z(x.size(), T(9.0f)), large(big.size());
                     kernels::average_pool2(batch, height, width, channels, x.data(), y.data());
                     CHECK(worst_error(y, pooled, allowed) <= 1);
-                    kernels::average_pool2_backward(batch, height, width, channels, g.data(), z.data());
+                    kernels::average_pool2_backward(batch, height, width, channels, g.data(),
+                                                    z.data());
                     CHECK(worst_error(z, dx, allowed) <= 1);
-                    kernels::upsample_nearest2(batch, height, width, channels, x.data(), large.data());
+                    kernels::upsample_nearest2(batch, height, width, channels, x.data(),
+                                               large.data());
                     CHECK(worst_error(large, up, allowed) <= 1);
-                    kernels::upsample_nearest2_backward(batch, height, width, channels, big.data(), z.data());
+                    kernels::upsample_nearest2_backward(batch, height, width, channels, big.data(),
+                                                        z.data());
                     CHECK(worst_error(z, down, allowed) <= 1);
                 }
     });
@@ -164,8 +177,17 @@ TEST_CASE_TEMPLATE("pooling and upsampling are what they say, and their gradient
 
 TEST_CASE("conversions to bfloat16 round to nearest even, and keep NaN and infinity") {
     for_each_isa([] {
-        std::vector<float> x = {0.0f, -0.0f, 1.0f, 1.00390625f, 1.01171875f, -1.00390625f, 3.3e38f, 1e-30f, 0.1f,
-                                std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
+        std::vector<float> x = {0.0f,
+                                -0.0f,
+                                1.0f,
+                                1.00390625f,
+                                1.01171875f,
+                                -1.00390625f,
+                                3.3e38f,
+                                1e-30f,
+                                0.1f,
+                                std::numeric_limits<float>::infinity(),
+                                -std::numeric_limits<float>::infinity()};
         for (float v : random_values<float>(1000, 5)) x.push_back(v * 1000);
         const auto n = static_cast<int64>(x.size());
         std::vector<bfloat16> y(x.size());

@@ -1,4 +1,5 @@
-// Linear layers and convolutions against loops in double, for every instruction set and scalar type.
+// Linear layers and convolutions against loops in double, for every instruction set and scalar
+// type.
 #include <dalle2/kernels/kernels.hpp>
 
 #include "support.hpp"
@@ -14,8 +15,9 @@ struct Naive {
 };
 
 // Everything about y = x ∗ w + bias, straight from its definition.
-Naive naive_convolution(const Conv2dShape& s, const std::vector<double>& x, const std::vector<double>& w,
-                        const std::vector<double>& bias, const std::vector<double>& dy) {
+Naive naive_convolution(const Conv2dShape& s, const std::vector<double>& x,
+                        const std::vector<double>& w, const std::vector<double>& bias,
+                        const std::vector<double>& dy) {
     Naive n;
     n.y.resize(dy.size());
     n.dx.resize(x.size());
@@ -25,19 +27,22 @@ Naive naive_convolution(const Conv2dShape& s, const std::vector<double>& x, cons
         for (int64 oy = 0; oy < s.out_height(); ++oy)
             for (int64 ox = 0; ox < s.out_width(); ++ox)
                 for (int64 o = 0; o < s.out_channels; ++o) {
-                    const auto at =
-                        static_cast<std::size_t>(((b * s.out_height() + oy) * s.out_width() + ox) * s.out_channels + o);
+                    const auto at = static_cast<std::size_t>(
+                        ((b * s.out_height() + oy) * s.out_width() + ox) * s.out_channels + o);
                     double sum = bias[static_cast<std::size_t>(o)];
                     n.dbias[static_cast<std::size_t>(o)] += dy[at];
                     for (int64 ky = 0; ky < s.kernel_height; ++ky)
                         for (int64 kx = 0; kx < s.kernel_width; ++kx) {
-                            const int64 iy = oy * s.stride + ky - s.padding, ix = ox * s.stride + kx - s.padding;
+                            const int64 iy = oy * s.stride + ky - s.padding,
+                                        ix = ox * s.stride + kx - s.padding;
                             if (iy < 0 || iy >= s.height || ix < 0 || ix >= s.width) continue;
                             for (int64 i = 0; i < s.in_channels; ++i) {
-                                const auto from =
-                                    static_cast<std::size_t>(((b * s.height + iy) * s.width + ix) * s.in_channels + i);
+                                const auto from = static_cast<std::size_t>(
+                                    ((b * s.height + iy) * s.width + ix) * s.in_channels + i);
                                 const auto weight = static_cast<std::size_t>(
-                                    ((o * s.in_channels + i) * s.kernel_height + ky) * s.kernel_width + kx);
+                                    ((o * s.in_channels + i) * s.kernel_height + ky) *
+                                        s.kernel_width +
+                                    kx);
                                 sum += x[from] * w[weight];
                                 n.dx[from] += dy[at] * w[weight];
                                 n.dw[weight] += dy[at] * x[from];
@@ -53,7 +58,8 @@ struct Data {
     explicit Data(const Conv2dShape& s)
         : x(random_values<T>(s.batch * s.height * s.width * s.in_channels, 1)),
           dy(random_values<T>(s.batch * s.out_height() * s.out_width() * s.out_channels, 2)),
-          rounded(random_values<T>(s.out_channels * s.in_channels * s.kernel_height * s.kernel_width, 3)),
+          rounded(random_values<T>(
+              s.out_channels * s.in_channels * s.kernel_height * s.kernel_width, 3)),
           w(rounded.begin(), rounded.end()),
           bias(random_values<Accumulator<T>>(s.out_channels, 4)) {}
 
@@ -79,11 +85,12 @@ void check_convolution(const Conv2dShape& s) {
     CAPTURE(s.stride);
     CAPTURE(s.padding);
     const Data<T> d(s);
-    const Naive expected = naive_convolution(s, to_double(d.x), to_double(d.w), to_double(d.bias), to_double(d.dy));
-    const auto packed =
-        kernels::pack_weights<T>(d.w.data(), s.out_channels, s.in_channels, s.kernel_height, s.kernel_width);
-    const auto transposed =
-        kernels::pack_weights_transposed<T>(d.w.data(), s.out_channels, s.in_channels, s.kernel_height, s.kernel_width);
+    const Naive expected =
+        naive_convolution(s, to_double(d.x), to_double(d.w), to_double(d.bias), to_double(d.dy));
+    const auto packed = kernels::pack_weights<T>(d.w.data(), s.out_channels, s.in_channels,
+                                                 s.kernel_height, s.kernel_width);
+    const auto transposed = kernels::pack_weights_transposed<T>(
+        d.w.data(), s.out_channels, s.in_channels, s.kernel_height, s.kernel_width);
     const int64 taps = s.kernel_height * s.kernel_width;
     std::vector<T> y(d.dy.size(), T(99.0f)), dx(d.x.size(), T(99.0f));
     kernels::conv2d(s, d.x.data(), packed, d.bias.data(), y.data());
@@ -108,17 +115,18 @@ void check_convolution(const Conv2dShape& s) {
 
 // batch, height, width, in, out, kernel height, kernel width, stride, padding
 const std::vector<Conv2dShape> shapes = {
-    {1, 1, 1, 1, 1, 1, 1, 1, 0},    {3, 1, 1, 7, 5, 1, 1, 1, 0},     {13, 1, 1, 17, 33, 1, 1, 1, 0},
-    {2, 5, 7, 3, 17, 3, 3, 1, 1},   {1, 8, 8, 16, 16, 3, 3, 1, 1},   {3, 4, 4, 33, 65, 3, 3, 1, 1},
-    {2, 9, 6, 6, 48, 3, 3, 2, 1},   {1, 13, 11, 5, 3, 5, 3, 1, 1},   {2, 8, 8, 3, 20, 4, 4, 4, 0},
-    {1, 6, 5, 32, 31, 1, 1, 1, 0},  {1, 3, 3, 2, 130, 3, 3, 1, 1},   {2, 7, 7, 10, 12, 2, 2, 1, 0},
-    {1, 5, 5, 4, 4, 3, 3, 1, 2},    {1, 5, 5, 3, 4, 1, 1, 1, 1},     {1, 7, 6, 9, 8, 3, 3, 3, 1},
+    {1, 1, 1, 1, 1, 1, 1, 1, 0},   {3, 1, 1, 7, 5, 1, 1, 1, 0},   {13, 1, 1, 17, 33, 1, 1, 1, 0},
+    {2, 5, 7, 3, 17, 3, 3, 1, 1},  {1, 8, 8, 16, 16, 3, 3, 1, 1}, {3, 4, 4, 33, 65, 3, 3, 1, 1},
+    {2, 9, 6, 6, 48, 3, 3, 2, 1},  {1, 13, 11, 5, 3, 5, 3, 1, 1}, {2, 8, 8, 3, 20, 4, 4, 4, 0},
+    {1, 6, 5, 32, 31, 1, 1, 1, 0}, {1, 3, 3, 2, 130, 3, 3, 1, 1}, {2, 7, 7, 10, 12, 2, 2, 1, 0},
+    {1, 5, 5, 4, 4, 3, 3, 1, 2},   {1, 5, 5, 3, 4, 1, 1, 1, 1},   {1, 7, 6, 9, 8, 3, 3, 3, 1},
     {2, 1, 9, 12, 40, 3, 3, 1, 1},
 };
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a convolution and its gradients are what their definition says", T, float, bfloat16, double) {
+TEST_CASE_TEMPLATE("a convolution and its gradients are what their definition says", T, float,
+                   bfloat16, double) {
     for_each_isa([] {
         for (const Conv2dShape& shape : shapes) check_convolution<T>(shape);
     });
@@ -126,18 +134,20 @@ TEST_CASE_TEMPLATE("a convolution and its gradients are what their definition sa
 
 TEST_CASE_TEMPLATE("sums that are cut into chunks are whole in the end", T, float, bfloat16) {
     for_each_isa([] {
-        check_convolution<T>({1, 3, 5, 907, 20, 3, 3, 1, 1});   // chunks of kernel rows, and of runs for bfloat16
+        check_convolution<T>(
+            {1, 3, 5, 907, 20, 3, 3, 1, 1});  // chunks of kernel rows, and of runs for bfloat16
         check_convolution<T>({1, 2, 2, 2049, 66, 1, 3, 1, 1});  // chunks of one run
         check_convolution<T>({37, 1, 1, 2701, 19, 1, 1, 1, 0});
     });
 }
 
-TEST_CASE_TEMPLATE("pictures larger than a block are cut into strips that fit together", T, float, bfloat16) {
+TEST_CASE_TEMPLATE("pictures larger than a block are cut into strips that fit together", T, float,
+                   bfloat16) {
     for_each_isa([] { check_convolution<T>({2, 61, 37, 5, 18, 3, 3, 1, 1}); });
 }
 
-TEST_CASE_TEMPLATE("a linear layer is a product of matrices, and adds its weights' gradient", T, float, bfloat16,
-                   double) {
+TEST_CASE_TEMPLATE("a linear layer is a product of matrices, and adds its weights' gradient", T,
+                   float, bfloat16, double) {
     for_each_isa([] {
         for (int64 rows : {1, 7, 65})
             for (int64 in : {1, 20, 67})
@@ -151,21 +161,28 @@ TEST_CASE_TEMPLATE("a linear layer is a product of matrices, and adds its weight
                                 const auto xi = static_cast<std::size_t>(r * in + i),
                                            wi = static_cast<std::size_t>(o * in + i),
                                            yi = static_cast<std::size_t>(r * out + o);
-                                expected[yi] += static_cast<double>(d.x[xi]) * static_cast<double>(d.w[wi]);
-                                dw_expected[wi] += static_cast<double>(d.x[xi]) * static_cast<double>(d.dy[yi]);
+                                expected[yi] +=
+                                    static_cast<double>(d.x[xi]) * static_cast<double>(d.w[wi]);
+                                dw_expected[wi] +=
+                                    static_cast<double>(d.x[xi]) * static_cast<double>(d.dy[yi]);
                             }
                     std::vector<T> y(d.dy.size());
                     kernels::linear<T>(rows, d.x.data(), packed, nullptr, y.data());
                     CHECK(worst_error(y, expected, sum_error<T>(in)) <= 1);
                     std::vector<Accumulator<T>> dw(d.w.size());
-                    kernels::linear_weight_gradient<T>(rows, in, out, d.x.data(), d.dy.data(), dw.data(), nullptr);
+                    kernels::linear_weight_gradient<T>(rows, in, out, d.x.data(), d.dy.data(),
+                                                       dw.data(), nullptr);
                     CHECK(worst_error(dw, dw_expected, sum_error<T>(rows)) <= 1);
                 }
     });
 }
 
 TEST_CASE_TEMPLATE("packed weights unpack to what they were", T, float, bfloat16, double) {
-    const Data<T> d({.in_channels = 19, .out_channels = 35, .kernel_height = 3, .kernel_width = 2, .padding = 1});
+    const Data<T> d({.in_channels = 19,
+                     .out_channels = 35,
+                     .kernel_height = 3,
+                     .kernel_width = 2,
+                     .padding = 1});
     const auto packed = kernels::pack_weights<T>(d.w.data(), 35, 19, 3, 2);
     std::vector<Accumulator<T>> back(d.w.size());
     kernels::unpack_weights(packed, back.data());
@@ -173,14 +190,16 @@ TEST_CASE_TEMPLATE("packed weights unpack to what they were", T, float, bfloat16
     CHECK(packed.bytes() >= static_cast<int64>(d.w.size() * sizeof(T)));
 }
 
-TEST_CASE_TEMPLATE("convolutions give the same bits for any number of threads", T, float, bfloat16) {
+TEST_CASE_TEMPLATE("convolutions give the same bits for any number of threads", T, float,
+                   bfloat16) {
     for_each_isa([] {
-        for (const Conv2dShape& s : {Conv2dShape{5, 12, 12, 24, 40, 3, 3, 1, 1}, Conv2dShape{200, 1, 1, 70, 50, 1, 1, 1, 0}}) {
+        for (const Conv2dShape& s : {Conv2dShape{5, 12, 12, 24, 40, 3, 3, 1, 1},
+                                     Conv2dShape{200, 1, 1, 70, 50, 1, 1, 1, 0}}) {
             const Data<T> d(s);
-            const auto packed =
-                kernels::pack_weights<T>(d.w.data(), s.out_channels, s.in_channels, s.kernel_height, s.kernel_width);
-            const auto transposed = kernels::pack_weights_transposed<T>(d.w.data(), s.out_channels, s.in_channels,
-                                                                        s.kernel_height, s.kernel_width);
+            const auto packed = kernels::pack_weights<T>(d.w.data(), s.out_channels, s.in_channels,
+                                                         s.kernel_height, s.kernel_width);
+            const auto transposed = kernels::pack_weights_transposed<T>(
+                d.w.data(), s.out_channels, s.in_channels, s.kernel_height, s.kernel_width);
             CHECK(independent_of_threads([&] {
                 std::vector<T> y(d.dy.size());
                 kernels::conv2d(s, d.x.data(), packed, d.bias.data(), y.data());
@@ -193,7 +212,8 @@ TEST_CASE_TEMPLATE("convolutions give the same bits for any number of threads", 
             }));
             CHECK(independent_of_threads([&] {
                 std::vector<Accumulator<T>> dw(d.w.size() + d.bias.size());
-                kernels::conv2d_weight_gradient(s, d.x.data(), d.dy.data(), dw.data(), dw.data() + d.w.size());
+                kernels::conv2d_weight_gradient(s, d.x.data(), d.dy.data(), dw.data(),
+                                                dw.data() + d.w.size());
                 return dw;
             }));
         }

@@ -20,7 +20,8 @@ struct GroupNorm {
     std::vector<Accumulator<T>> scale, shift, mean, inverse, dscale, dshift;
 
     // The same numbers for every T, all of them exact in bfloat16.
-    GroupNorm(const GroupNormShape& s, bool with_modulation) : shape(s), modulated(with_modulation) {
+    GroupNorm(const GroupNormShape& s, bool with_modulation)
+        : shape(s), modulated(with_modulation) {
         const auto values = [](int64 count, unsigned seed) {
             const auto exact = random_values<bfloat16>(count, seed);
             return std::vector<T>(exact.begin(), exact.end());
@@ -32,7 +33,8 @@ struct GroupNorm {
         const int64 size = s.batch * s.pixels * s.channels;
         x = values(size, 1);
         for (T& value : x)  // a mean away from zero
-            value = static_cast<T>(static_cast<float>(static_cast<bfloat16>(static_cast<float>(value) * 2 + 3)));
+            value = static_cast<T>(
+                static_cast<float>(static_cast<bfloat16>(static_cast<float>(value) * 2 + 3)));
         dy = values(size, 2);
         modulation = values(s.batch * 2 * s.channels, 3);
         scale = parameters(s.channels, 4);
@@ -46,21 +48,23 @@ struct GroupNorm {
         dshift.assign(scale.size(), 2);
     }
     void forward() {
-        kernels::group_norm<T>(shape, x.data(), scale.data(), shift.data(), modulated ? modulation.data() : nullptr,
-                               y.data(), mean.data(), inverse.data());
+        kernels::group_norm<T>(shape, x.data(), scale.data(), shift.data(),
+                               modulated ? modulation.data() : nullptr, y.data(), mean.data(),
+                               inverse.data());
     }
     void backward() {
         kernels::group_norm_backward<T>(shape, x.data(), scale.data(), shift.data(),
-                                        modulated ? modulation.data() : nullptr, mean.data(), inverse.data(), dy.data(),
-                                        dx.data(), dscale.data(), dshift.data(),
-                                        modulated ? dmodulation.data() : nullptr);
+                                        modulated ? modulation.data() : nullptr, mean.data(),
+                                        inverse.data(), dy.data(), dx.data(), dscale.data(),
+                                        dshift.data(), modulated ? dmodulation.data() : nullptr);
     }
 };
 
 const std::vector<GroupNormShape> shapes = {
-    {1, 1, 2, 1, 1e-5, Activation::none},   {2, 7, 6, 3, 1e-5, Activation::silu},  {3, 16, 32, 8, 1e-6, Activation::silu},
-    {1, 33, 51, 17, 1e-5, Activation::gelu}, {2, 5, 40, 1, 1e-5, Activation::quick_gelu},
-    {1, 9, 24, 24, 1e-5, Activation::none}, {2, 3, 130, 13, 1e-5, Activation::silu},
+    {1, 1, 2, 1, 1e-5, Activation::none},        {2, 7, 6, 3, 1e-5, Activation::silu},
+    {3, 16, 32, 8, 1e-6, Activation::silu},      {1, 33, 51, 17, 1e-5, Activation::gelu},
+    {2, 5, 40, 1, 1e-5, Activation::quick_gelu}, {1, 9, 24, 24, 1e-5, Activation::none},
+    {2, 3, 130, 13, 1e-5, Activation::silu},
 };
 
 double inner_product(const std::vector<double>& a, const std::vector<double>& b) {
@@ -100,24 +104,34 @@ TEST_CASE("group norm in double is its definition") {
                     double mean = 0, variance = 0;
                     for (int64 p = 0; p < s.pixels; ++p)
                         for (int64 i = first; i < first + width; ++i)
-                            mean += n.x[static_cast<std::size_t>((b * s.pixels + p) * s.channels + i)];
+                            mean +=
+                                n.x[static_cast<std::size_t>((b * s.pixels + p) * s.channels + i)];
                     mean /= static_cast<double>(s.pixels * width);
                     for (int64 p = 0; p < s.pixels; ++p)
                         for (int64 i = first; i < first + width; ++i)
-                            variance +=
-                                std::pow(n.x[static_cast<std::size_t>((b * s.pixels + p) * s.channels + i)] - mean, 2);
+                            variance += std::pow(
+                                n.x[static_cast<std::size_t>((b * s.pixels + p) * s.channels + i)] -
+                                    mean,
+                                2);
                     variance /= static_cast<double>(s.pixels * width);
                     for (int64 p = 0; p < s.pixels; ++p) {
-                        const auto at = static_cast<std::size_t>((b * s.pixels + p) * s.channels + c);
+                        const auto at =
+                            static_cast<std::size_t>((b * s.pixels + p) * s.channels + c);
                         const auto channel = static_cast<std::size_t>(c);
-                        double z = (n.x[at] - mean) / std::sqrt(variance + s.epsilon) * n.scale[channel] + n.shift[channel];
+                        double z =
+                            (n.x[at] - mean) / std::sqrt(variance + s.epsilon) * n.scale[channel] +
+                            n.shift[channel];
                         if (modulated)
-                            z = z * (1 + n.modulation[static_cast<std::size_t>(b * 2 * s.channels + c)]) +
-                                n.modulation[static_cast<std::size_t>((b * 2 + 1) * s.channels + c)];
+                            z = z * (1 + n.modulation[static_cast<std::size_t>(b * 2 * s.channels +
+                                                                               c)]) +
+                                n.modulation[static_cast<std::size_t>((b * 2 + 1) * s.channels +
+                                                                      c)];
                         switch (s.activation) {
                             case Activation::silu: z = z / (1 + std::exp(-z)); break;
                             case Activation::quick_gelu: z = z / (1 + std::exp(-1.702 * z)); break;
-                            case Activation::gelu: z = z * 0.5 * std::erfc(-z / std::sqrt(2.0)); break;
+                            case Activation::gelu:
+                                z = z * 0.5 * std::erfc(-z / std::sqrt(2.0));
+                                break;
                             case Activation::none: break;
                         }
                         expected[at] = z;
@@ -167,12 +181,14 @@ TEST_CASE_TEMPLATE("group norm and its gradients agree with double", T, float, b
                 CHECK(worst_error(n.dx, expected.dx, allowed * 4) <= 1);
                 CHECK(worst_error(n.dscale, expected.dscale, allowed * 10) <= 1);
                 CHECK(worst_error(n.dshift, expected.dshift, allowed * 10) <= 1);
-                if (modulated) CHECK(worst_error(n.dmodulation, expected.dmodulation, allowed * 10) <= 1);
+                if (modulated)
+                    CHECK(worst_error(n.dmodulation, expected.dmodulation, allowed * 10) <= 1);
             }
     });
 }
 
-TEST_CASE_TEMPLATE("group norm of pictures larger than a piece agrees with double", T, float, bfloat16) {
+TEST_CASE_TEMPLATE("group norm of pictures larger than a piece agrees with double", T, float,
+                   bfloat16) {
     const GroupNormShape s{2, 131, 2056, 8, 1e-5, Activation::silu};
     GroupNorm<double> expected(s, true);
     expected.forward();
@@ -189,25 +205,31 @@ TEST_CASE_TEMPLATE("group norm of pictures larger than a piece agrees with doubl
     });
 }
 
-TEST_CASE_TEMPLATE("layer norm and its gradients agree with double, and double with finite differences", T, float,
-                   bfloat16) {
+TEST_CASE_TEMPLATE(
+    "layer norm and its gradients agree with double, and double with finite differences", T, float,
+    bfloat16) {
     for (int64 width : {2, 7, 16, 33, 130})
         for (int64 rows : {1, 5, 70}) {
-            const auto x = random_values<bfloat16>(rows * width, 1), dy = random_values<bfloat16>(rows * width, 2);
-            const auto scale = random_values<bfloat16>(width, 3), shift = random_values<bfloat16>(width, 4);
-            const auto run = [&](auto zero, std::vector<double> xs, std::vector<double>& y, std::vector<double>& dx,
-                                 std::vector<double>& dscale, std::vector<double>& dshift) {
+            const auto x = random_values<bfloat16>(rows * width, 1),
+                       dy = random_values<bfloat16>(rows * width, 2);
+            const auto scale = random_values<bfloat16>(width, 3),
+                       shift = random_values<bfloat16>(width, 4);
+            const auto run = [&](auto zero, std::vector<double> xs, std::vector<double>& y,
+                                 std::vector<double>& dx, std::vector<double>& dscale,
+                                 std::vector<double>& dshift) {
                 using U = decltype(zero);
                 using Acc = Accumulator<U>;
                 const std::vector<U> ux(xs.begin(), xs.end()), udy(dy.begin(), dy.end());
-                const std::vector<Acc> us(scale.begin(), scale.end()), uh(shift.begin(), shift.end());
+                const std::vector<Acc> us(scale.begin(), scale.end()),
+                    uh(shift.begin(), shift.end());
                 std::vector<U> uy(ux.size()), udx(ux.size());
                 std::vector<Acc> mean(static_cast<std::size_t>(rows)), inverse(mean.size());
                 std::vector<Acc> ds(us.size(), 1), dh(us.size(), 2);
-                kernels::layer_norm<U>(rows, width, 1e-5, ux.data(), us.data(), uh.data(), uy.data(), mean.data(),
-                                       inverse.data());
-                kernels::layer_norm_backward<U>(rows, width, ux.data(), us.data(), mean.data(), inverse.data(),
-                                                udy.data(), udx.data(), ds.data(), dh.data());
+                kernels::layer_norm<U>(rows, width, 1e-5, ux.data(), us.data(), uh.data(),
+                                       uy.data(), mean.data(), inverse.data());
+                kernels::layer_norm_backward<U>(rows, width, ux.data(), us.data(), mean.data(),
+                                                inverse.data(), udy.data(), udx.data(), ds.data(),
+                                                dh.data());
                 y = to_double(uy);
                 dx = to_double(udx);
                 dscale = to_double(ds);
@@ -222,7 +244,8 @@ TEST_CASE_TEMPLATE("layer norm and its gradients agree with double, and double w
             };
             CHECK(gradient_error(xs, dx, loss) < 2e-5);
             double first = 0;  // dshift is the sum of dy
-            for (int64 r = 0; r < rows; ++r) first += static_cast<double>(dy[static_cast<std::size_t>(r * width)]);
+            for (int64 r = 0; r < rows; ++r)
+                first += static_cast<double>(dy[static_cast<std::size_t>(r * width)]);
             CHECK(dh[0] - 2 == doctest::Approx(first));
             for_each_isa([&] {
                 std::vector<double> ty, tdx, tds, tdh;
@@ -231,10 +254,12 @@ TEST_CASE_TEMPLATE("layer norm and its gradients agree with double, and double w
                 CAPTURE(rows);
                 // A row of two numbers that are nearly equal is normalised by a large factor.
                 const double allowed = (width == 2 ? 3e-3 : 2e-5), relative = rounding<T>;
-                const auto error = [&](const std::vector<double>& a, const std::vector<double>& b, double unit) {
+                const auto error = [&](const std::vector<double>& a, const std::vector<double>& b,
+                                       double unit) {
                     double worst = 0;
                     for (std::size_t i = 0; i < a.size(); ++i)
-                        worst = std::max(worst, std::abs(a[i] - b[i]) / (allowed * unit + relative * std::abs(b[i])));
+                        worst = std::max(worst, std::abs(a[i] - b[i]) /
+                                                    (allowed * unit + relative * std::abs(b[i])));
                     return worst;
                 };
                 CHECK(error(ty, y, 1) <= 1);
@@ -265,10 +290,11 @@ TEST_CASE_TEMPLATE("norms give the same bits for any number of threads", T, floa
         CHECK(independent_of_threads([&] {
             std::vector<T> y(x.size());
             std::vector<float> mean(200), inverse(200), ds(48), dh(48);
-            kernels::layer_norm<T>(200, 48, 1e-5, x.data(), scale.data(), scale.data(), y.data(), mean.data(),
-                                   inverse.data());
-            kernels::layer_norm_backward<T>(200, 48, x.data(), scale.data(), mean.data(), inverse.data(), dy.data(),
-                                            y.data(), ds.data(), dh.data());
+            kernels::layer_norm<T>(200, 48, 1e-5, x.data(), scale.data(), scale.data(), y.data(),
+                                   mean.data(), inverse.data());
+            kernels::layer_norm_backward<T>(200, 48, x.data(), scale.data(), mean.data(),
+                                            inverse.data(), dy.data(), y.data(), ds.data(),
+                                            dh.data());
             ds.insert(ds.end(), dh.begin(), dh.end());
             return ds;
         }));

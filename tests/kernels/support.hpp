@@ -1,4 +1,5 @@
-// What the tests of the kernels share: random data, instruction sets, comparison with double precision.
+// What the tests of the kernels share: random data, instruction sets, comparison with double
+// precision.
 #pragma once
 
 #include <algorithm>
@@ -14,10 +15,10 @@
 #include <omp.h>
 #endif
 
+#include <doctest/doctest.h>
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/parallel.hpp>
-#include <doctest/doctest.h>
 
 namespace kernel_tests {
 
@@ -44,17 +45,20 @@ std::vector<double> to_double(const std::vector<T>& values) {
 
 // The error of one rounding to T.
 template <class T>
-constexpr double rounding = std::is_same_v<T, double> ? 1e-15 : std::is_same_v<T, float> ? 6e-8 : 1.0 / 256;
+constexpr double rounding = std::is_same_v<T, double>  ? 1e-15
+                            : std::is_same_v<T, float> ? 6e-8
+                                                       : 1.0 / 256;
 
-// The largest |actual - expected| in units of what rounding allows: `allowed` absolute, plus one rounding to
-// T of the value itself. A result up to 1 is right; NaN never is.
+// The largest |actual - expected| in units of what rounding allows: `allowed` absolute, plus one
+// rounding to T of the value itself. A result up to 1 is right; NaN never is.
 template <class T>
-double worst_error(const std::vector<T>& actual, const std::vector<double>& expected, double allowed) {
+double worst_error(const std::vector<T>& actual, const std::vector<double>& expected,
+                   double allowed) {
     REQUIRE(actual.size() == expected.size());
     double worst = 0;
     for (std::size_t i = 0; i < actual.size(); ++i) {
-        const double error =
-            std::abs(static_cast<double>(actual[i]) - expected[i]) / (allowed + rounding<T> * std::abs(expected[i]));
+        const double error = std::abs(static_cast<double>(actual[i]) - expected[i]) /
+                             (allowed + rounding<T> * std::abs(expected[i]));
         if (!(error <= worst)) worst = std::isnan(error) ? 1e30 : error;
     }
     return worst;

@@ -7,8 +7,8 @@
 namespace dalle2::kernels::fast {
 
 template <class T>
-void attention(const AttentionShape& s, const T* q, const T* k, const T* v, AttentionMask mask, T* y,
-               float* log_sum_exp) {
+void attention(const AttentionShape& s, const T* q, const T* k, const T* v, AttentionMask mask,
+               T* y, float* log_sum_exp) {
     // Heads of odd width would split the pairs of a bfloat16 product.
     if (s.head_width % pair_size<T> != 0) return plain::attention(s, q, k, v, mask, y, log_sum_exp);
     AttentionPlan<T> plan{};
@@ -17,13 +17,15 @@ void attention(const AttentionShape& s, const T* q, const T* k, const T* v, Atte
     divide(plan, thread_count(), false);
     const auto kernel = vector_kernels<T>().attention_task;
     const AlignedBuffer<char> scratch(plan.scratch_bytes * thread_count());
-    parallel_for(plan.tasks(),
-                 [&](int64 task, int thread) { kernel(plan, task, scratch.get() + thread * plan.scratch_bytes); });
+    parallel_for(plan.tasks(), [&](int64 task, int thread) {
+        kernel(plan, task, scratch.get() + thread * plan.scratch_bytes);
+    });
 }
 
 template <class T>
-void attention_backward(const AttentionShape& s, const T* q, const T* k, const T* v, AttentionMask mask, const T* y,
-                        const float* log_sum_exp, const T* dy, T* dq, T* dk, T* dv) {
+void attention_backward(const AttentionShape& s, const T* q, const T* k, const T* v,
+                        AttentionMask mask, const T* y, const float* log_sum_exp, const T* dy,
+                        T* dq, T* dk, T* dv) {
     if (s.head_width % pair_size<T> != 0)
         return plain::attention_backward(s, q, k, v, mask, y, log_sum_exp, dy, dq, dk, dv);
     AttentionPlan<T> plan{};
@@ -33,8 +35,9 @@ void attention_backward(const AttentionShape& s, const T* q, const T* k, const T
     divide(plan, thread_count(), true);
     const auto kernel = vector_kernels<T>().attention_backward_task;
     const AlignedBuffer<char> scratch(plan.scratch_bytes * thread_count());
-    parallel_for(plan.tasks(),
-                 [&](int64 task, int thread) { kernel(plan, task, scratch.get() + thread * plan.scratch_bytes); });
+    parallel_for(plan.tasks(), [&](int64 task, int thread) {
+        kernel(plan, task, scratch.get() + thread * plan.scratch_bytes);
+    });
 }
 
 }  // namespace dalle2::kernels::fast

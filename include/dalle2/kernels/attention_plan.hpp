@@ -9,8 +9,8 @@
 
 namespace dalle2::kernels {
 
-// A task is one head of one batch element and some blocks of its queries: the scores of a block stay in the
-// second-level cache and no larger part of them is ever kept.
+// A task is one head of one batch element and some blocks of its queries: the scores of a block
+// stay in the second-level cache and no larger part of them is ever kept.
 template <class T>
 struct AttentionPlan {
     AttentionShape shape;
@@ -27,7 +27,7 @@ struct AttentionPlan {
 
     float scale;
     int64 block, blocks, blocks_per_task, tasks_per_head;  // of queries
-    int64 keys, width;                                      // padded to whole panels
+    int64 keys, width;                                     // padded to whole panels
     int64 scratch_bytes;
 
     int64 tasks() const { return shape.batch * shape.heads * tasks_per_head; }
@@ -67,11 +67,12 @@ template <class T>
 struct AttentionBackwardScratch {
     static constexpr int64 slack = panel_width * pair_size<T>;
     const T** rows;
-    T *keys, *keys_by_width, *values;              // packed for q·kᵀ, ds·k, dy·vᵀ
-    T *probabilities, *ds, *ds_rows, *dy, *q;      // packed by pairs of queries; ds_rows by query
+    T *keys, *keys_by_width, *values;          // packed for q·kᵀ, ds·k, dy·vᵀ
+    T *probabilities, *ds, *ds_rows, *dy, *q;  // packed by pairs of queries; ds_rows by query
     float *scores, *dp, *dk, *dv;
 
-    AttentionBackwardScratch(const AttentionPlan<T>& p, ScratchPieces pieces, int64* bytes = nullptr) {
+    AttentionBackwardScratch(const AttentionPlan<T>& p, ScratchPieces pieces,
+                             int64* bytes = nullptr) {
         rows = pieces.take<const T*>(p.block + 16);
         keys = pieces.take<T>(p.keys * p.width + slack);
         keys_by_width = pieces.take<T>(p.keys * p.width + slack);

@@ -24,18 +24,20 @@ struct GemmTile {
     const float* bias;  // of the first column; may be null
 };
 
-// Output pixels are cut into blocks: several small pictures, or a strip of rows of a large one. A task is a
-// block and a group of panels. Its pixels' windows lie in a padded copy of the block's part of x (or in x itself
-// where nothing is padded), so that one pointer per pixel and one stride find all of them. The sum of one output
-// is cut into chunks whose weights stay in the second-level cache; the cut depends on the layer alone.
+// Output pixels are cut into blocks: several small pictures, or a strip of rows of a large one. A
+// task is a block and a group of panels. Its pixels' windows lie in a padded copy of the block's
+// part of x (or in x itself where nothing is padded), so that one pointer per pixel and one stride
+// find all of them. The sum of one output is cut into chunks whose weights stay in the second-level
+// cache; the cut depends on the layer alone.
 template <class T>
 struct ConvPlan {
-    static constexpr int64 most_rows = 16;                                      // of a micro-kernel
-    static constexpr int64 chunk = 4096 / static_cast<int64>(sizeof(T));        // of a sum, in elements
+    static constexpr int64 most_rows = 16;                                // of a micro-kernel
+    static constexpr int64 chunk = 4096 / static_cast<int64>(sizeof(T));  // of a sum, in elements
     static constexpr int64 copy_bytes = 384 * 1024;
 
     const T* x;
-    int64 batch, height, width, channels, stride, pad_y, pad_x, kernel_height, kernel_width, out_height, out_width;
+    int64 batch, height, width, channels, stride, pad_y, pad_x, kernel_height, kernel_width,
+        out_height, out_width;
     const T* w;
     int64 run, panel_stride, panels, out_channels;
     const float* bias;
@@ -51,10 +53,11 @@ struct ConvPlan {
 
 // Rows [first_row, first_row + rows) of some pictures, with zeros where they leave the picture.
 template <class T>
-inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pictures, int64 first_row, int64 rows,
-                        int64 columns, T* to) {
+inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pictures,
+                        int64 first_row, int64 rows, int64 columns, T* to) {
     const int64 row_elements = columns * plan.channels;
-    const int64 left = std::min(columns, plan.pad_x), inside = std::max<int64>(0, std::min(columns - left, plan.width));
+    const int64 left = std::min(columns, plan.pad_x),
+                inside = std::max<int64>(0, std::min(columns - left, plan.width));
     const auto zero = [](T* at, int64 count) {
         std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
     };
@@ -66,9 +69,10 @@ inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pict
                 continue;
             }
             zero(to, left * plan.channels);
-            std::memcpy(static_cast<void*>(to + left * plan.channels),
-                        plan.x + ((first_picture + b) * plan.height + y) * plan.width * plan.channels,
-                        static_cast<std::size_t>(inside * plan.channels) * sizeof(T));
+            std::memcpy(
+                static_cast<void*>(to + left * plan.channels),
+                plan.x + ((first_picture + b) * plan.height + y) * plan.width * plan.channels,
+                static_cast<std::size_t>(inside * plan.channels) * sizeof(T));
             zero(to + (left + inside) * plan.channels, (columns - left - inside) * plan.channels);
         }
     zero(to, pair_size<T>);  // what the last pair of an odd run may touch
@@ -78,7 +82,8 @@ inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pict
 template <class T>
 void divide(ConvPlan<T>& plan, int64 threads) {
     const int64 pixels = plan.out_height * plan.out_width, total = plan.batch * pixels;
-    plan.copied = plan.pad_y > 0 || plan.pad_x > 0 || plan.kernel_width * plan.channels % pair_size<T> != 0;
+    plan.copied =
+        plan.pad_y > 0 || plan.pad_x > 0 || plan.kernel_width * plan.channels % pair_size<T> != 0;
 
     if (plan.run > plan.chunk + plan.chunk / 4) {
         const int64 parts = (plan.run + plan.chunk - 1) / plan.chunk, unit = 2 * pair_size<T>;
@@ -92,9 +97,10 @@ void divide(ConvPlan<T>& plan, int64 threads) {
     }
     const bool partial = plan.run_per_chunk < plan.run || plan.taps_per_chunk < plan.kernel_height;
 
-    // Enough blocks to keep the threads busy to the end, none so large that its copy leaves the cache; but where
-    // weights are many, blocks large enough to make reading them worth while.
-    const int64 bytes_per_pixel = plan.channels * plan.stride * plan.stride * static_cast<int64>(sizeof(T));
+    // Enough blocks to keep the threads busy to the end, none so large that its copy leaves the
+    // cache; but where weights are many, blocks large enough to make reading them worth while.
+    const int64 bytes_per_pixel =
+        plan.channels * plan.stride * plan.stride * static_cast<int64>(sizeof(T));
     int64 most = partial ? 512 : std::clamp<int64>(plan.copy_bytes / bytes_per_pixel, 256, 1024);
     most = std::min(most, std::max<int64>(96, total / (threads * 4)));
     if (pixels <= most) {
@@ -106,24 +112,29 @@ void divide(ConvPlan<T>& plan, int64 threads) {
         plan.rows_per_strip = std::max<int64>(1, (plan.out_height + strips - 1) / strips);
     }
     plan.strips = (plan.out_height + plan.rows_per_strip - 1) / plan.rows_per_strip;
-    plan.blocks = (plan.batch + plan.pictures_per_block - 1) / plan.pictures_per_block * plan.strips;
+    plan.blocks =
+        (plan.batch + plan.pictures_per_block - 1) / plan.pictures_per_block * plan.strips;
 
     // Few blocks: the panels are shared out too.
     plan.panels_per_group = plan.panels;
-    while (plan.blocks * ((plan.panels + plan.panels_per_group - 1) / plan.panels_per_group) < 2 * threads &&
+    while (plan.blocks * ((plan.panels + plan.panels_per_group - 1) / plan.panels_per_group) <
+               2 * threads &&
            plan.panels_per_group > 4)
         plan.panels_per_group = std::max<int64>(4, (plan.panels_per_group / 2 + 3) / 4 * 4);
     plan.groups = (plan.panels + plan.panels_per_group - 1) / plan.panels_per_group;
 
     const auto aligned = [](int64 bytes) { return (bytes + 63) / 64 * 64; };
-    const int64 block_pixels = plan.pictures_per_block * plan.rows_per_strip * plan.out_width + plan.most_rows;
+    const int64 block_pixels =
+        plan.pictures_per_block * plan.rows_per_strip * plan.out_width + plan.most_rows;
     plan.partial_at = aligned(block_pixels * static_cast<int64>(sizeof(T*)));
-    plan.copy_at = plan.partial_at + (partial ? aligned(block_pixels * 64 * static_cast<int64>(sizeof(float))) : 0);
-    const int64 copy_elements = plan.pictures_per_block *
-                                ((plan.rows_per_strip - 1) * plan.stride + plan.kernel_height) *
-                                ((plan.out_width - 1) * plan.stride + plan.kernel_width) * plan.channels;
+    plan.copy_at = plan.partial_at +
+                   (partial ? aligned(block_pixels * 64 * static_cast<int64>(sizeof(float))) : 0);
+    const int64 copy_elements =
+        plan.pictures_per_block * ((plan.rows_per_strip - 1) * plan.stride + plan.kernel_height) *
+        ((plan.out_width - 1) * plan.stride + plan.kernel_width) * plan.channels;
     plan.scratch_bytes =
-        plan.copy_at + (plan.copied ? aligned((copy_elements + 64) * static_cast<int64>(sizeof(T))) : 0);
+        plan.copy_at +
+        (plan.copied ? aligned((copy_elements + 64) * static_cast<int64>(sizeof(T))) : 0);
 }
 
 }  // namespace dalle2::kernels

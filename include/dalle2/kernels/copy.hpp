@@ -8,7 +8,8 @@
 
 namespace dalle2::kernels {
 
-// Copies `runs` runs of `length` elements; run i begins at from[i·from_stride] and goes to to[i·to_stride].
+// Copies `runs` runs of `length` elements; run i begins at from[i·from_stride] and goes to
+// to[i·to_stride].
 template <class T>
 void copy_runs(int64 runs, int64 length, const T* from, int64 from_stride, T* to, int64 to_stride) {
     constexpr int64 elements_per_task = 1 << 15;

@@ -14,8 +14,9 @@ using plain::for_blocks;
 template <class Body>
 void for_rows(int64 rows, int64 width, const Body& body) {
     const int64 block = std::max<int64>(1, plain::block_size / std::max<int64>(1, width));
-    parallel_for((rows + block - 1) / block,
-                 [&](int64 task, int) { body(task * block, std::min(block, rows - task * block)); });
+    parallel_for((rows + block - 1) / block, [&](int64 task, int) {
+        body(task * block, std::min(block, rows - task * block));
+    });
 }
 
 template <class T>
@@ -27,13 +28,16 @@ void activate(Activation kind, int64 n, const T* x, T* y) {
 template <class T>
 void activate_backward(Activation kind, int64 n, const T* x, const T* dy, T* dx) {
     const auto kernel = vector_kernels<T>().activate_backward;
-    for_blocks(n, [&](int64 begin, int64 end) { kernel(kind, end - begin, x + begin, dy + begin, dx + begin); });
+    for_blocks(n, [&](int64 begin, int64 end) {
+        kernel(kind, end - begin, x + begin, dy + begin, dx + begin);
+    });
 }
 
 template <class T>
 void add(int64 n, const T* a, const T* b, T* y) {
     const auto kernel = vector_kernels<T>().add;
-    for_blocks(n, [&](int64 begin, int64 end) { kernel(end - begin, a + begin, b + begin, y + begin); });
+    for_blocks(
+        n, [&](int64 begin, int64 end) { kernel(end - begin, a + begin, b + begin, y + begin); });
 }
 
 template <class T>
@@ -58,7 +62,8 @@ template <class T>
 void add_per_channel(int64 batch, int64 pixels, int64 channels, const T* x, const T* v, T* y) {
     const auto kernel = vector_kernels<T>().add_rows;
     parallel_for(batch, [&](int64 b, int) {
-        kernel(pixels, channels, x + b * pixels * channels, v + b * channels, y + b * pixels * channels);
+        kernel(pixels, channels, x + b * pixels * channels, v + b * channels,
+               y + b * pixels * channels);
     });
 }
 
@@ -84,12 +89,14 @@ void average_pool2(int64 batch, int64 height, int64 width, int64 channels, const
     const int64 rows = height / 2, columns = width / 2;
     parallel_for(batch * rows, [&](int64 row, int) {
         const T* upper = x + (row / rows * height + row % rows * 2) * width * channels;
-        kernel(columns, channels, 0.25f, upper, upper + width * channels, y + row * columns * channels);
+        kernel(columns, channels, 0.25f, upper, upper + width * channels,
+               y + row * columns * channels);
     });
 }
 
 template <class T>
-void average_pool2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy, T* dx) {
+void average_pool2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy,
+                            T* dx) {
     const auto kernel = vector_kernels<T>().spread_pairs;
     const int64 rows = height / 2, columns = width / 2;
     parallel_for(batch * height, [&](int64 row, int) {
@@ -97,7 +104,8 @@ void average_pool2_backward(int64 batch, int64 height, int64 width, int64 channe
         T* to = dx + row * width * channels;
         T* end = to + width * channels;
         if (from < rows) {
-            kernel(columns, channels, 0.25f, dy + (row / height * rows + from) * columns * channels, to);
+            kernel(columns, channels, 0.25f, dy + (row / height * rows + from) * columns * channels,
+                   to);
             to += 2 * columns * channels;
         }
         std::fill(to, end, T(0));
@@ -105,11 +113,13 @@ void average_pool2_backward(int64 batch, int64 height, int64 width, int64 channe
 }
 
 template <class T>
-void upsample_nearest2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy, T* dx) {
+void upsample_nearest2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy,
+                                T* dx) {
     const auto kernel = vector_kernels<T>().sum_quads;
     parallel_for(batch * height, [&](int64 row, int) {
         const T* upper = dy + row * 4 * width * channels;
-        kernel(width, channels, 1.0f, upper, upper + 2 * width * channels, dx + row * width * channels);
+        kernel(width, channels, 1.0f, upper, upper + 2 * width * channels,
+               dx + row * width * channels);
     });
 }
 

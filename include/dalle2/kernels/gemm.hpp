@@ -12,8 +12,9 @@ void run(ConvPlan<T>& plan) {
     divide(plan, thread_count());
     const auto task = vector_kernels<T>().conv_task;
     const AlignedBuffer<char> scratch(plan.scratch_bytes * thread_count());
-    parallel_for(plan.tasks(),
-                 [&](int64 i, int thread) { task(plan, i, scratch.get() + thread * plan.scratch_bytes); });
+    parallel_for(plan.tasks(), [&](int64 i, int thread) {
+        task(plan, i, scratch.get() + thread * plan.scratch_bytes);
+    });
 }
 
 template <class T>
@@ -33,22 +34,27 @@ template <class T>
 void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const float* bias, T* y) {
     ConvPlan<T> plan{};
     plan.x = x;
-    plan.batch = s.batch, plan.height = s.height, plan.width = s.width, plan.channels = s.in_channels;
+    plan.batch = s.batch, plan.height = s.height, plan.width = s.width,
+    plan.channels = s.in_channels;
     plan.stride = s.stride, plan.pad_y = plan.pad_x = s.padding;
     plan.out_height = s.out_height(), plan.out_width = s.out_width();
     set_weights(plan, w, bias, y);
     run(plan);
 }
 
-// With stride 1, dx is a convolution of dy; other strides leave holes in it and take the plain loops.
+// With stride 1, dx is a convolution of dy; other strides leave holes in it and take the plain
+// loops.
 template <class T>
-void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeights<T>& transposed, T* dx) {
+void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeights<T>& transposed,
+                           T* dx) {
     if (s.stride != 1 || s.padding >= s.kernel_height || s.padding >= s.kernel_width)
         return plain::conv2d_input_gradient(s, dy, transposed, dx);
     ConvPlan<T> plan{};
     plan.x = dy;
-    plan.batch = s.batch, plan.height = s.out_height(), plan.width = s.out_width(), plan.channels = s.out_channels;
-    plan.stride = 1, plan.pad_y = s.kernel_height - 1 - s.padding, plan.pad_x = s.kernel_width - 1 - s.padding;
+    plan.batch = s.batch, plan.height = s.out_height(), plan.width = s.out_width(),
+    plan.channels = s.out_channels;
+    plan.stride = 1, plan.pad_y = s.kernel_height - 1 - s.padding,
+    plan.pad_x = s.kernel_width - 1 - s.padding;
     plan.out_height = s.height, plan.out_width = s.width;
     set_weights(plan, transposed, nullptr, dx);
     run(plan);
@@ -56,21 +62,27 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeight
 
 // Adds to dw [out, in, kernel_height, kernel_width] and to dbias [out], which may be null.
 template <class T>
-void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float* dw, float* dbias) {
+void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float* dw,
+                            float* dbias) {
     WeightPlan<T> plan{};
     plan.x = x, plan.dy = dy;
-    plan.batch = s.batch, plan.height = s.height, plan.width = s.width, plan.channels = s.in_channels;
-    plan.out_channels = s.out_channels, plan.out_height = s.out_height(), plan.out_width = s.out_width();
+    plan.batch = s.batch, plan.height = s.height, plan.width = s.width,
+    plan.channels = s.in_channels;
+    plan.out_channels = s.out_channels, plan.out_height = s.out_height(),
+    plan.out_width = s.out_width();
     plan.kernel_height = s.kernel_height, plan.kernel_width = s.kernel_width;
     plan.stride = s.stride, plan.padding = s.padding;
     divide(plan, thread_count());
 
-    constexpr int64 slack = panel_width * pair_size<T>;  // what a micro-kernel may read beyond the last pixel
+    constexpr int64 slack =
+        panel_width * pair_size<T>;  // what a micro-kernel may read beyond the last pixel
     const int64 x_count = plan.groups_per_chunk * plan.x_group();
-    const int64 zero_count = std::max(plan.width * plan.channels, plan.out_width * plan.out_channels) + panel_width;
+    const int64 zero_count =
+        std::max(plan.width * plan.channels, plan.out_width * plan.out_channels) + panel_width;
     const AlignedBuffer<T> packed_x(x_count + slack), zeros(zero_count);
     const AlignedBuffer<T> packed_dy(plan.panels * plan.dy_pixels() * slack);
-    const AlignedBuffer<float> sums(plan.kernel_height * plan.run * plan.sums_stride()), bias_sums(plan.sums_stride());
+    const AlignedBuffer<float> sums(plan.kernel_height * plan.run * plan.sums_stride()),
+        bias_sums(plan.sums_stride());
     std::fill_n(packed_x.get() + x_count, slack, T(0));
     std::fill_n(zeros.get(), zero_count, T(0));
     plan.packed_x = packed_x.get(), plan.packed_dy = packed_dy.get(), plan.zeros = zeros.get();
@@ -83,9 +95,12 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
         const int64 groups = std::min(plan.groups_per_chunk, plan.groups - first);
         parallel_for(groups * (plan.in_rows + plan.strip_rows),
                      [&](int64 task, int) { kernels.weight_pack_task(plan, first, task); });
-        parallel_for(tasks, [&](int64 task, int) { kernels.weight_multiply_task(plan, groups, first > 0, task); });
+        parallel_for(tasks, [&](int64 task, int) {
+            kernels.weight_multiply_task(plan, groups, first > 0, task);
+        });
     }
-    parallel_for(plan.panels, [&](int64 panel, int) { kernels.weight_finish_task(plan, panel, dw, dbias); });
+    parallel_for(plan.panels,
+                 [&](int64 panel, int) { kernels.weight_finish_task(plan, panel, dw, dbias); });
 }
 
 }  // namespace dalle2::kernels::fast

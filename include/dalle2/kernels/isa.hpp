@@ -8,7 +8,8 @@
 
 #include <dalle2/core/error.hpp>
 
-// Set where the compiler can build functions for other x86 instruction sets than the one it was told.
+// Set where the compiler can build functions for other x86 instruction sets than the one it was
+// told.
 #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
 #define DALLE2_X86 1
 #else
@@ -40,8 +41,9 @@ inline const char* name_of(Isa isa) {
 inline bool available(Isa isa) {
 #if DALLE2_X86
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
     switch (isa) {
         case Isa::portable: return true;
         case Isa::avx2: return avx2;
@@ -59,8 +61,8 @@ inline Isa best_isa() {
     return best;
 }
 
-// The instruction set called `name`; `where` goes into the error. Throws ConfigError for a name that is
-// unknown or that this processor cannot run.
+// The instruction set called `name`; `where` goes into the error. Throws ConfigError for a name
+// that is unknown or that this processor cannot run.
 inline Isa isa_from_name(std::string_view name, const std::string& where) {
     std::string runnable;
     for (Isa isa : all_isas) {

@@ -1,9 +1,9 @@
 // The arithmetic that the fast engines are made of: pointers and sizes, no tensor and no model.
-// Activations are channels-last and dense, of type T (float, bfloat16 or double); weights come row-major
-// [out, in, kernel_height, kernel_width] and parameters and their gradients are of type Accumulator<T>.
-// Unless stated otherwise outputs are overwritten and must not overlap inputs. Sums run in an order that
-// depends on the sizes alone, so results are the same bits for any number of threads. Nothing here throws
-// but std::bad_alloc; sizes are the caller's to check.
+// Activations are channels-last and dense, of type T (float, bfloat16 or double); weights come
+// row-major [out, in, kernel_height, kernel_width] and parameters and their gradients are of type
+// Accumulator<T>. Unless stated otherwise outputs are overwritten and must not overlap inputs. Sums
+// run in an order that depends on the sizes alone, so results are the same bits for any number of
+// threads. Nothing here throws but std::bad_alloc; sizes are the caller's to check.
 #pragma once
 
 #include <dalle2/kernels/attention.hpp>
@@ -36,14 +36,15 @@ PackedWeights<T> pack(const PackSource<T>& source) {
 
 // Packs w [out, in, kernel_height, kernel_width].
 template <class T>
-PackedWeights<T> pack_weights(const Accumulator<T>* w, int64 out, int64 in, int64 kernel_height, int64 kernel_width) {
+PackedWeights<T> pack_weights(const Accumulator<T>* w, int64 out, int64 in, int64 kernel_height,
+                              int64 kernel_width) {
     return detail::pack<T>({w, {out, in, kernel_height, kernel_width}, false});
 }
 
 // Packs the same w for the input gradient: inputs and outputs exchanged, the kernel mirrored.
 template <class T>
-PackedWeights<T> pack_weights_transposed(const Accumulator<T>* w, int64 out, int64 in, int64 kernel_height,
-                                         int64 kernel_width) {
+PackedWeights<T> pack_weights_transposed(const Accumulator<T>* w, int64 out, int64 in,
+                                         int64 kernel_height, int64 kernel_width) {
     return detail::pack<T>({w, {in, out, kernel_height, kernel_width}, true});
 }
 
@@ -55,7 +56,8 @@ void unpack_weights(const PackedWeights<T>& packed, Accumulator<T>* w) {
 
 // y = x ∗ w + bias; the bias [out] may be null.
 template <class T>
-void conv2d(const Conv2dShape& shape, const T* x, const PackedWeights<T>& w, const Accumulator<T>* bias, T* y) {
+void conv2d(const Conv2dShape& shape, const T* x, const PackedWeights<T>& w,
+            const Accumulator<T>* bias, T* y) {
     if constexpr (std::is_same_v<T, double>)
         plain::conv2d(shape, x, w, bias, y);
     else
@@ -64,7 +66,8 @@ void conv2d(const Conv2dShape& shape, const T* x, const PackedWeights<T>& w, con
 
 // dx from dy, with the weights of pack_weights_transposed.
 template <class T>
-void conv2d_input_gradient(const Conv2dShape& shape, const T* dy, const PackedWeights<T>& transposed, T* dx) {
+void conv2d_input_gradient(const Conv2dShape& shape, const T* dy,
+                           const PackedWeights<T>& transposed, T* dx) {
     if constexpr (std::is_same_v<T, double>)
         plain::conv2d_input_gradient(shape, dy, transposed, dx);
     else
@@ -84,20 +87,23 @@ void conv2d_weight_gradient(const Conv2dShape& shape, const T* x, const T* dy, A
 // y [rows, out] = x [rows, in] · wᵀ + bias. With transposed weights: the input gradient.
 template <class T>
 void linear(int64 rows, const T* x, const PackedWeights<T>& w, const Accumulator<T>* bias, T* y) {
-    conv2d({.batch = rows, .in_channels = w.in_channels(), .out_channels = w.out_channels()}, x, w, bias, y);
+    conv2d({.batch = rows, .in_channels = w.in_channels(), .out_channels = w.out_channels()}, x, w,
+           bias, y);
 }
 
 // Adds dyᵀ·x to dw [out, in] and the sum of dy to dbias [out], which may be null.
 template <class T>
-void linear_weight_gradient(int64 rows, int64 in, int64 out, const T* x, const T* dy, Accumulator<T>* dw,
-                            Accumulator<T>* dbias) {
-    conv2d_weight_gradient({.batch = rows, .in_channels = in, .out_channels = out}, x, dy, dw, dbias);
+void linear_weight_gradient(int64 rows, int64 in, int64 out, const T* x, const T* dy,
+                            Accumulator<T>* dw, Accumulator<T>* dbias) {
+    conv2d_weight_gradient({.batch = rows, .in_channels = in, .out_channels = out}, x, dy, dw,
+                           dbias);
 }
 
-// y = softmax(q·kᵀ/√head_width + mask)·v for each head. log_sum_exp [batch, heads, queries] may be null.
+// y = softmax(q·kᵀ/√head_width + mask)·v for each head. log_sum_exp [batch, heads, queries] may be
+// null.
 template <class T>
-void attention(const AttentionShape& shape, const T* q, const T* k, const T* v, AttentionMask mask, T* y,
-               Accumulator<T>* log_sum_exp) {
+void attention(const AttentionShape& shape, const T* q, const T* k, const T* v, AttentionMask mask,
+               T* y, Accumulator<T>* log_sum_exp) {
     if constexpr (std::is_same_v<T, double>)
         plain::attention(shape, q, k, v, mask, y, log_sum_exp);
     else
@@ -106,20 +112,22 @@ void attention(const AttentionShape& shape, const T* q, const T* k, const T* v, 
 
 // The gradients of q, k and v, from y and log_sum_exp as attention gave them.
 template <class T>
-void attention_backward(const AttentionShape& shape, const T* q, const T* k, const T* v, AttentionMask mask,
-                        const T* y, const Accumulator<T>* log_sum_exp, const T* dy, T* dq, T* dk, T* dv) {
+void attention_backward(const AttentionShape& shape, const T* q, const T* k, const T* v,
+                        AttentionMask mask, const T* y, const Accumulator<T>* log_sum_exp,
+                        const T* dy, T* dq, T* dk, T* dv) {
     if constexpr (std::is_same_v<T, double>)
         plain::attention_backward(shape, q, k, v, mask, y, log_sum_exp, dy, dq, dk, dv);
     else
         fast::attention_backward(shape, q, k, v, mask, y, log_sum_exp, dy, dq, dk, dv);
 }
 
-// y = activation(norm(x)·scale + shift); with modulation [batch, 2·channels], the norm's result is first
-// multiplied by 1 + its first half and its second half added. mean, inverse_deviation [batch, groups] and
-// modulation may be null.
+// y = activation(norm(x)·scale + shift); with modulation [batch, 2·channels], the norm's result is
+// first multiplied by 1 + its first half and its second half added. mean, inverse_deviation [batch,
+// groups] and modulation may be null.
 template <class T>
-void group_norm(const GroupNormShape& shape, const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift,
-                const T* modulation, T* y, Accumulator<T>* mean, Accumulator<T>* inverse_deviation) {
+void group_norm(const GroupNormShape& shape, const T* x, const Accumulator<T>* scale,
+                const Accumulator<T>* shift, const T* modulation, T* y, Accumulator<T>* mean,
+                Accumulator<T>* inverse_deviation) {
     if constexpr (std::is_same_v<T, double>)
         plain::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation);
     else
@@ -129,21 +137,23 @@ void group_norm(const GroupNormShape& shape, const T* x, const Accumulator<T>* s
 // Adds to dscale and dshift [channels]; dmodulation is null when modulation is.
 template <class T>
 void group_norm_backward(const GroupNormShape& shape, const T* x, const Accumulator<T>* scale,
-                         const Accumulator<T>* shift, const T* modulation, const Accumulator<T>* mean,
-                         const Accumulator<T>* inverse_deviation, const T* dy, T* dx, Accumulator<T>* dscale,
-                         Accumulator<T>* dshift, T* dmodulation) {
+                         const Accumulator<T>* shift, const T* modulation,
+                         const Accumulator<T>* mean, const Accumulator<T>* inverse_deviation,
+                         const T* dy, T* dx, Accumulator<T>* dscale, Accumulator<T>* dshift,
+                         T* dmodulation) {
     if constexpr (std::is_same_v<T, double>)
-        plain::group_norm_backward(shape, x, scale, shift, modulation, mean, inverse_deviation, dy, dx, dscale, dshift,
-        dmodulation);
+        plain::group_norm_backward(shape, x, scale, shift, modulation, mean, inverse_deviation, dy,
+                                   dx, dscale, dshift, dmodulation);
     else
-        fast::group_norm_backward(shape, x, scale, shift, modulation, mean, inverse_deviation, dy, dx, dscale, dshift,
-        dmodulation);
+        fast::group_norm_backward(shape, x, scale, shift, modulation, mean, inverse_deviation, dy,
+                                  dx, dscale, dshift, dmodulation);
 }
 
 // Over each row of x [rows, width]; mean and inverse_deviation [rows] may be null.
 template <class T>
 void layer_norm(int64 rows, int64 width, double epsilon, const T* x, const Accumulator<T>* scale,
-                const Accumulator<T>* shift, T* y, Accumulator<T>* mean, Accumulator<T>* inverse_deviation) {
+                const Accumulator<T>* shift, T* y, Accumulator<T>* mean,
+                Accumulator<T>* inverse_deviation) {
     if constexpr (std::is_same_v<T, double>)
         plain::layer_norm(rows, width, epsilon, x, scale, shift, y, mean, inverse_deviation);
     else
@@ -152,13 +162,15 @@ void layer_norm(int64 rows, int64 width, double epsilon, const T* x, const Accum
 
 // Adds to dscale and dshift [width].
 template <class T>
-void layer_norm_backward(int64 rows, int64 width, const T* x, const Accumulator<T>* scale, const Accumulator<T>* mean,
-                         const Accumulator<T>* inverse_deviation, const T* dy, T* dx, Accumulator<T>* dscale,
-                         Accumulator<T>* dshift) {
+void layer_norm_backward(int64 rows, int64 width, const T* x, const Accumulator<T>* scale,
+                         const Accumulator<T>* mean, const Accumulator<T>* inverse_deviation,
+                         const T* dy, T* dx, Accumulator<T>* dscale, Accumulator<T>* dshift) {
     if constexpr (std::is_same_v<T, double>)
-        plain::layer_norm_backward(rows, width, x, scale, mean, inverse_deviation, dy, dx, dscale, dshift);
+        plain::layer_norm_backward(rows, width, x, scale, mean, inverse_deviation, dy, dx, dscale,
+                                   dshift);
     else
-        fast::layer_norm_backward(rows, width, x, scale, mean, inverse_deviation, dy, dx, dscale, dshift);
+        fast::layer_norm_backward(rows, width, x, scale, mean, inverse_deviation, dy, dx, dscale,
+                                  dshift);
 }
 
 // y may be x.
@@ -233,7 +245,8 @@ void scale(int64 n, double factor, const T* x, T* y) {
         fast::scale(n, factor, x, y);
 }
 
-// Means of 2×2 pixels of x [batch, height, width, channels]; the last row or column of an odd size is dropped.
+// Means of 2×2 pixels of x [batch, height, width, channels]; the last row or column of an odd size
+// is dropped.
 template <class T>
 void average_pool2(int64 batch, int64 height, int64 width, int64 channels, const T* x, T* y) {
     if constexpr (std::is_same_v<T, double>)
@@ -244,7 +257,8 @@ void average_pool2(int64 batch, int64 height, int64 width, int64 channels, const
 
 // dx [batch, height, width, channels]; a dropped edge gets zero.
 template <class T>
-void average_pool2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy, T* dx) {
+void average_pool2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy,
+                            T* dx) {
     if constexpr (std::is_same_v<T, double>)
         plain::average_pool2_backward(batch, height, width, channels, dy, dx);
     else
@@ -259,7 +273,8 @@ void upsample_nearest2(int64 batch, int64 height, int64 width, int64 channels, c
 
 // dx [batch, height, width, channels] = sums of 2×2 pixels of dy.
 template <class T>
-void upsample_nearest2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy, T* dx) {
+void upsample_nearest2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy,
+                                T* dx) {
     if constexpr (std::is_same_v<T, double>)
         plain::upsample_nearest2_backward(batch, height, width, channels, dy, dx);
     else

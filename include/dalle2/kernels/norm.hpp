@@ -8,8 +8,8 @@
 
 namespace dalle2::kernels::fast {
 
-// A group norm's pictures are cut into pieces of pixels, by the sizes alone, and sums over pieces are
-// added in order.
+// A group norm's pictures are cut into pieces of pixels, by the sizes alone, and sums over pieces
+// are added in order.
 struct NormPieces {
     int64 pixels, count;  // of a piece, of a picture
 
@@ -19,7 +19,9 @@ struct NormPieces {
         pixels = (s.pixels + count - 1) / count;
         count = (s.pixels + pixels - 1) / pixels;
     }
-    int64 size(const GroupNormShape& s, int64 piece) const { return std::min(pixels, s.pixels - piece * pixels); }
+    int64 size(const GroupNormShape& s, int64 piece) const {
+        return std::min(pixels, s.pixels - piece * pixels);
+    }
 };
 
 // For each picture: values per channel, `Rows` of them, and sums per channel of each piece.
@@ -28,9 +30,13 @@ struct NormScratch {
     AlignedBuffer<float> buffer;
 
     NormScratch(const GroupNormShape& s, const NormPieces& p, int64 row_count)
-        : channels((s.channels + 15) / 16 * 16), pieces(p.count), rows(row_count),
+        : channels((s.channels + 15) / 16 * 16),
+          pieces(p.count),
+          rows(row_count),
           buffer(s.batch * (row_count + 2 * p.count) * channels) {}
-    float* row(int64 b, int64 i) const { return buffer.get() + (b * (rows + 2 * pieces) + i) * channels; }
+    float* row(int64 b, int64 i) const {
+        return buffer.get() + (b * (rows + 2 * pieces) + i) * channels;
+    }
     float* sums(int64 b, int64 piece) const { return row(b, rows + 2 * piece); }
     float* products(int64 b, int64 piece) const { return row(b, rows + 2 * piece + 1); }
 };
@@ -40,23 +46,27 @@ inline double group_total(const GroupNormShape& s, const NormScratch& scratch, i
     const int64 width = s.channels / s.groups;
     double total = 0;
     for (int64 piece = 0; piece < scratch.pieces; ++piece)
-        for (int64 c = g * width; c < (g + 1) * width; ++c) total += static_cast<double>(scratch.sums(b, piece)[c]);
+        for (int64 c = g * width; c < (g + 1) * width; ++c)
+            total += static_cast<double>(scratch.sums(b, piece)[c]);
     return total;
 }
 
 template <class T>
-void group_norm(const GroupNormShape& s, const T* x, const float* scale, const float* shift, const T* modulation, T* y,
-                float* mean, float* inverse_deviation) {
+void group_norm(const GroupNormShape& s, const T* x, const float* scale, const float* shift,
+                const T* modulation, T* y, float* mean, float* inverse_deviation) {
     enum { center, factor, offset, rows };
     const VectorKernels<T> kernels = vector_kernels<T>();
     const NormPieces pieces(s);
     const NormScratch scratch(s, pieces, rows);
     const int64 width = s.channels / s.groups;
     const double count = static_cast<double>(s.pixels * width);
-    const auto at = [&](int64 b, int64 piece) { return (b * s.pixels + piece * pieces.pixels) * s.channels; };
+    const auto at = [&](int64 b, int64 piece) {
+        return (b * s.pixels + piece * pieces.pixels) * s.channels;
+    };
 
     const auto add_up = [&](int64 b, int64 piece) {
-        kernels.channel_sums(pieces.size(s, piece), s.channels, x + at(b, piece), scratch.sums(b, piece));
+        kernels.channel_sums(pieces.size(s, piece), s.channels, x + at(b, piece),
+                             scratch.sums(b, piece));
     };
     const auto set_center = [&](int64 b) {
         for (int64 g = 0; g < s.groups; ++g)
@@ -64,29 +74,29 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
                         static_cast<float>(group_total(s, scratch, b, g) / count));
     };
     const auto add_squares = [&](int64 b, int64 piece) {
-        kernels.channel_squares(pieces.size(s, piece), s.channels, x + at(b, piece), scratch.row(b, center),
-                                scratch.sums(b, piece));
+        kernels.channel_squares(pieces.size(s, piece), s.channels, x + at(b, piece),
+                                scratch.row(b, center), scratch.sums(b, piece));
     };
     const auto set_affine = [&](int64 b) {
         const T* m = modulation ? modulation + b * 2 * s.channels : nullptr;
         for (int64 g = 0; g < s.groups; ++g) {
             const float middle = scratch.row(b, center)[g * width];
-            const float inverse =
-                static_cast<float>(1 / std::sqrt(group_total(s, scratch, b, g) / count + s.epsilon));
+            const float inverse = static_cast<float>(
+                1 / std::sqrt(group_total(s, scratch, b, g) / count + s.epsilon));
             if (mean) mean[b * s.groups + g] = middle;
             if (inverse_deviation) inverse_deviation[b * s.groups + g] = inverse;
             for (int64 c = g * width; c < (g + 1) * width; ++c) {
                 const float gain = m ? 1.0f + static_cast<float>(m[c]) : 1.0f;
                 const float slope = inverse * scale[c];
                 scratch.row(b, factor)[c] = slope * gain;
-                scratch.row(b, offset)[c] =
-                    (shift[c] - middle * slope) * gain + (m ? static_cast<float>(m[s.channels + c]) : 0.0f);
+                scratch.row(b, offset)[c] = (shift[c] - middle * slope) * gain +
+                                            (m ? static_cast<float>(m[s.channels + c]) : 0.0f);
             }
         }
     };
     const auto apply = [&](int64 b, int64 piece) {
-        kernels.affine(s.activation, pieces.size(s, piece), s.channels, x + at(b, piece), scratch.row(b, factor),
-                       scratch.row(b, offset), y + at(b, piece));
+        kernels.affine(s.activation, pieces.size(s, piece), s.channels, x + at(b, piece),
+                       scratch.row(b, factor), scratch.row(b, offset), y + at(b, piece));
     };
 
     if (pieces.count == 1) {
@@ -100,7 +110,8 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
         return;
     }
     const auto each_piece = [&](const auto& body) {
-        parallel_for(s.batch * pieces.count, [&](int64 task, int) { body(task / pieces.count, task % pieces.count); });
+        parallel_for(s.batch * pieces.count,
+                     [&](int64 task, int) { body(task / pieces.count, task % pieces.count); });
     };
     each_piece(add_up);
     parallel_for(s.batch, [&](int64 b, int) { set_center(b); });
@@ -110,9 +121,10 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
 }
 
 template <class T>
-void group_norm_backward(const GroupNormShape& s, const T* x, const float* scale, const float* shift,
-                         const T* modulation, const float* mean, const float* inverse_deviation, const T* dy, T* dx,
-                         float* dscale, float* dshift, T* dmodulation) {
+void group_norm_backward(const GroupNormShape& s, const T* x, const float* scale,
+                         const float* shift, const T* modulation, const float* mean,
+                         const float* inverse_deviation, const T* dy, T* dx, float* dscale,
+                         float* dshift, T* dmodulation) {
     enum { center, factor, offset, of_dz, of_x, constant, rows };
     const VectorKernels<T> kernels = vector_kernels<T>();
     const NormPieces pieces(s);
@@ -120,7 +132,9 @@ void group_norm_backward(const GroupNormShape& s, const T* x, const float* scale
     const int64 width = s.channels / s.groups, piece_elements = pieces.pixels * s.channels;
     const AlignedBuffer<float> dz(piece_elements * thread_count());
     const float count = static_cast<float>(s.pixels * width);
-    const auto at = [&](int64 b, int64 piece) { return (b * s.pixels + piece * pieces.pixels) * s.channels; };
+    const auto at = [&](int64 b, int64 piece) {
+        return (b * s.pixels + piece * pieces.pixels) * s.channels;
+    };
     const auto gain_of = [&](int64 b, int64 c) {
         return modulation ? 1.0f + static_cast<float>(modulation[b * 2 * s.channels + c]) : 1.0f;
     };
@@ -152,7 +166,8 @@ void group_norm_backward(const GroupNormShape& s, const T* x, const float* scale
     const auto combine = [&](int64 b) {
         float *sums = scratch.sums(b, 0), *products = scratch.products(b, 0);
         for (int64 g = 0; g < s.groups; ++g) {
-            const float inverse = inverse_deviation[b * s.groups + g], middle = mean[b * s.groups + g];
+            const float inverse = inverse_deviation[b * s.groups + g],
+                        middle = mean[b * s.groups + g];
             double average = 0, correlation = 0;
             for (int64 c = g * width; c < (g + 1) * width; ++c) {
                 for (int64 piece = 1; piece < pieces.count; ++piece) {
@@ -172,15 +187,17 @@ void group_norm_backward(const GroupNormShape& s, const T* x, const float* scale
             for (int64 c = g * width; c < (g + 1) * width; ++c) {
                 scratch.row(b, center)[c] = middle;
                 scratch.row(b, of_dz)[c] = inverse * gain_of(b, c) * scale[c];
-                scratch.row(b, of_x)[c] = -inverse * inverse * static_cast<float>(correlation) / count;
+                scratch.row(b, of_x)[c] =
+                    -inverse * inverse * static_cast<float>(correlation) / count;
                 scratch.row(b, constant)[c] = -inverse * static_cast<float>(average) / count;
             }
         }
     };
     const auto apply = [&](int64 b, int64 piece, int thread) {
-        kernels.norm_input_gradient(pieces.size(s, piece), s.channels, dz.get() + thread * piece_elements,
-                                    x + at(b, piece), scratch.row(b, center), scratch.row(b, of_dz),
-                                    scratch.row(b, of_x), scratch.row(b, constant), dx + at(b, piece));
+        kernels.norm_input_gradient(
+            pieces.size(s, piece), s.channels, dz.get() + thread * piece_elements, x + at(b, piece),
+            scratch.row(b, center), scratch.row(b, of_dz), scratch.row(b, of_x),
+            scratch.row(b, constant), dx + at(b, piece));
     };
 
     if (pieces.count == 1) {
@@ -192,10 +209,12 @@ void group_norm_backward(const GroupNormShape& s, const T* x, const float* scale
         });
     } else {
         parallel_for(s.batch, [&](int64 b, int) { prepare(b); });
-        parallel_for(s.batch * pieces.count,
-                     [&](int64 task, int thread) { differentiate(task / pieces.count, task % pieces.count, thread); });
+        parallel_for(s.batch * pieces.count, [&](int64 task, int thread) {
+            differentiate(task / pieces.count, task % pieces.count, thread);
+        });
         parallel_for(s.batch, [&](int64 b, int) { combine(b); });
-        // dz again: keeping it would take a copy of the activations in float. Its sums go where nobody reads.
+        // dz again: keeping it would take a copy of the activations in float. Its sums go where
+        // nobody reads.
         const AlignedBuffer<float> unused(2 * scratch.channels * thread_count());
         parallel_for(s.batch * pieces.count, [&](int64 task, int thread) {
             const int64 b = task / pieces.count, piece = task % pieces.count;
@@ -222,29 +241,32 @@ void group_norm_backward(const GroupNormShape& s, const T* x, const float* scale
 }
 
 template <class T>
-void layer_norm(int64 rows, int64 width, double epsilon, const T* x, const float* scale, const float* shift, T* y,
-                float* mean, float* inverse_deviation) {
+void layer_norm(int64 rows, int64 width, double epsilon, const T* x, const float* scale,
+                const float* shift, T* y, float* mean, float* inverse_deviation) {
     const VectorKernels<T> kernels = vector_kernels<T>();
     const int64 block = std::max<int64>(1, 16384 / width);
     parallel_for((rows + block - 1) / block, [&](int64 task, int) {
         const int64 first = task * block;
-        kernels.layer_norm(std::min(block, rows - first), width, static_cast<float>(epsilon), x + first * width, scale,
-                           shift, y + first * width, mean ? mean + first : nullptr,
+        kernels.layer_norm(std::min(block, rows - first), width, static_cast<float>(epsilon),
+                           x + first * width, scale, shift, y + first * width,
+                           mean ? mean + first : nullptr,
                            inverse_deviation ? inverse_deviation + first : nullptr);
     });
 }
 
 template <class T>
 void layer_norm_backward(int64 rows, int64 width, const T* x, const float* scale, const float* mean,
-                         const float* inverse_deviation, const T* dy, T* dx, float* dscale, float* dshift) {
+                         const float* inverse_deviation, const T* dy, T* dx, float* dscale,
+                         float* dshift) {
     const VectorKernels<T> kernels = vector_kernels<T>();
     const int64 block = std::max<int64>(32, (rows + 63) / 64), blocks = (rows + block - 1) / block;
     const AlignedBuffer<float> partial(2 * width * blocks);
     parallel_for(blocks, [&](int64 task, int) {
         const int64 first = task * block;
-        kernels.layer_norm_backward(std::min(block, rows - first), width, x + first * width, scale, mean + first,
-                                    inverse_deviation + first, dy + first * width, dx + first * width,
-                                    partial.get() + 2 * task * width, partial.get() + (2 * task + 1) * width);
+        kernels.layer_norm_backward(std::min(block, rows - first), width, x + first * width, scale,
+                                    mean + first, inverse_deviation + first, dy + first * width,
+                                    dx + first * width, partial.get() + 2 * task * width,
+                                    partial.get() + (2 * task + 1) * width);
     });
     for (int64 task = 0; task < blocks; ++task)
         for (int64 c = 0; c < width; ++c) {

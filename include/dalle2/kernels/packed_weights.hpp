@@ -26,8 +26,9 @@ class AlignedBuffer {
 public:
     AlignedBuffer() = default;
     explicit AlignedBuffer(int64 count)
-        : data_(static_cast<T*>(::operator new(static_cast<std::size_t>(std::max<int64>(count, 1)) * sizeof(T),
-                                               std::align_val_t{64}))) {}
+        : data_(static_cast<T*>(
+              ::operator new(static_cast<std::size_t>(std::max<int64>(count, 1)) * sizeof(T),
+                             std::align_val_t{64}))) {}
     T* get() const { return data_.get(); }
 
 private:
@@ -37,8 +38,8 @@ private:
     std::unique_ptr<T, Free> data_;
 };
 
-// Where a weight [out, in, y, x] is in the packed order. A row of the kernel meets kernel_width·in neighbouring
-// elements of a channels-last picture, so they are stored as one run:
+// Where a weight [out, in, y, x] is in the packed order. A row of the kernel meets kernel_width·in
+// neighbouring elements of a channels-last picture, so they are stored as one run:
 //     [panel of 16 outputs][kernel row][run / pair][16 outputs][pair]
 // padded with zeros to whole panels and pairs.
 template <class T>
@@ -47,20 +48,23 @@ struct PackedLayout {
 
     int64 panels() const { return (out + panel_width - 1) / panel_width; }
     // Elements of one kernel row, padded to whole pairs.
-    int64 run() const { return (kernel_width * in + pair_size<T> - 1) / pair_size<T> * pair_size<T>; }
+    int64 run() const {
+        return (kernel_width * in + pair_size<T> - 1) / pair_size<T> * pair_size<T>;
+    }
     int64 row_stride() const { return run() * panel_width; }
     int64 panel_stride() const { return kernel_height * row_stride(); }
     int64 size() const { return panels() * panel_stride(); }
 
     int64 index(int64 o, int64 i, int64 y, int64 x) const {
         const int64 r = x * in + i;
-        return o / panel_width * panel_stride() + y * row_stride() + r / pair_size<T> * panel_width * pair_size<T> +
-               o % panel_width * pair_size<T> + r % pair_size<T>;
+        return o / panel_width * panel_stride() + y * row_stride() +
+               r / pair_size<T> * panel_width * pair_size<T> + o % panel_width * pair_size<T> +
+               r % pair_size<T>;
     }
 };
 
-// Weights row-major [out, in, kernel_height, kernel_width], to be packed as they are or transposed: then inputs and
-// outputs of the layout are exchanged and the kernel is mirrored.
+// Weights row-major [out, in, kernel_height, kernel_width], to be packed as they are or transposed:
+// then inputs and outputs of the layout are exchanged and the kernel is mirrored.
 template <class T>
 struct PackSource {
     const Accumulator<T>* w;

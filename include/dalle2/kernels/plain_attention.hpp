@@ -15,7 +15,8 @@ using Sum = Accumulator<T>;
 
 // scores[key] = q·k/√d + mask of one query of one head.
 template <class T>
-void attention_scores(const AttentionShape& s, const T* q, const T* k, const float* mask, Sum<T>* scores) {
+void attention_scores(const AttentionShape& s, const T* q, const T* k, const float* mask,
+                      Sum<T>* scores) {
     const Sum<T> scale = Sum<T>(1) / std::sqrt(static_cast<Sum<T>>(s.head_width));
     for (int64 key = 0; key < s.keys; ++key) {
         Sum<T> sum = 0;
@@ -26,19 +27,21 @@ void attention_scores(const AttentionShape& s, const T* q, const T* k, const flo
 }
 
 template <class T>
-void attention(const AttentionShape& s, const T* q, const T* k, const T* v, AttentionMask mask, T* y,
-               Sum<T>* log_sum_exp) {
+void attention(const AttentionShape& s, const T* q, const T* k, const T* v, AttentionMask mask,
+               T* y, Sum<T>* log_sum_exp) {
     const int64 width = s.width();
     parallel_for(s.batch * s.heads, [&](int64 task, int) {
         const int64 b = task / s.heads, head = task % s.heads, offset = head * s.head_width;
         const T* keys = k + b * s.keys * width + offset;
         const T* values = v + b * s.keys * width + offset;
-        std::vector<Sum<T>> p(static_cast<std::size_t>(s.keys)), sum(static_cast<std::size_t>(s.head_width));
+        std::vector<Sum<T>> p(static_cast<std::size_t>(s.keys)),
+            sum(static_cast<std::size_t>(s.head_width));
         for (int64 query = 0; query < s.queries; ++query) {
             const int64 row = (b * s.queries + query) * width + offset;
-            attention_scores(s, q + row, keys,
-                             mask.data ? mask.data + b * mask.batch_stride + query * mask.query_stride : nullptr,
-                             p.data());
+            attention_scores(
+                s, q + row, keys,
+                mask.data ? mask.data + b * mask.batch_stride + query * mask.query_stride : nullptr,
+                p.data());
             Sum<T> largest = -std::numeric_limits<Sum<T>>::infinity(), total = 0;
             for (Sum<T> value : p) largest = value > largest ? value : largest;
             // A query that may look nowhere sees zero, not NaN.
@@ -50,15 +53,17 @@ void attention(const AttentionShape& s, const T* q, const T* k, const T* v, Atte
                     sum[i] += p[static_cast<std::size_t>(key)] *
                               static_cast<Sum<T>>(values[key * width + static_cast<int64>(i)]);
             for (std::size_t i = 0; i < sum.size(); ++i)
-                y[row + static_cast<int64>(i)] = static_cast<T>(total == 0 ? Sum<T>(0) : sum[i] / total);
+                y[row + static_cast<int64>(i)] =
+                    static_cast<T>(total == 0 ? Sum<T>(0) : sum[i] / total);
             if (log_sum_exp) log_sum_exp[task * s.queries + query] = largest + std::log(total);
         }
     });
 }
 
 template <class T>
-void attention_backward(const AttentionShape& s, const T* q, const T* k, const T* v, AttentionMask mask, const T* y,
-                        const Sum<T>* log_sum_exp, const T* dy, T* dq, T* dk, T* dv) {
+void attention_backward(const AttentionShape& s, const T* q, const T* k, const T* v,
+                        AttentionMask mask, const T* y, const Sum<T>* log_sum_exp, const T* dy,
+                        T* dq, T* dk, T* dv) {
     const int64 width = s.width();
     const Sum<T> scale = Sum<T>(1) / std::sqrt(static_cast<Sum<T>>(s.head_width));
     parallel_for(s.batch * s.heads, [&](int64 task, int) {
@@ -69,29 +74,34 @@ void attention_backward(const AttentionShape& s, const T* q, const T* k, const T
             dqs(static_cast<std::size_t>(s.head_width));
         for (int64 query = 0; query < s.queries; ++query) {
             const int64 row = (b * s.queries + query) * width + offset;
-            attention_scores(s, q + row, k + first_key,
-                             mask.data ? mask.data + b * mask.batch_stride + query * mask.query_stride : nullptr,
-                             p.data());
+            attention_scores(
+                s, q + row, k + first_key,
+                mask.data ? mask.data + b * mask.batch_stride + query * mask.query_stride : nullptr,
+                p.data());
             const Sum<T> lse = log_sum_exp[task * s.queries + query];
             Sum<T> inner = 0;
             for (int64 i = 0; i < s.head_width; ++i)
                 inner += static_cast<Sum<T>>(y[row + i]) * static_cast<Sum<T>>(dy[row + i]);
             std::fill(dqs.begin(), dqs.end(), Sum<T>(0));
             for (int64 key = 0; key < s.keys; ++key) {
-                const Sum<T> probability =
-                    std::isinf(lse) && lse < 0 ? Sum<T>(0) : std::exp(p[static_cast<std::size_t>(key)] - lse);
+                const Sum<T> probability = std::isinf(lse) && lse < 0
+                                               ? Sum<T>(0)
+                                               : std::exp(p[static_cast<std::size_t>(key)] - lse);
                 Sum<T> dp = 0;
                 for (int64 i = 0; i < s.head_width; ++i)
-                    dp += static_cast<Sum<T>>(dy[row + i]) * static_cast<Sum<T>>(v[first_key + key * width + i]);
+                    dp += static_cast<Sum<T>>(dy[row + i]) *
+                          static_cast<Sum<T>>(v[first_key + key * width + i]);
                 const Sum<T> ds = probability * (dp - inner) * scale;
                 for (int64 i = 0; i < s.head_width; ++i) {
                     const auto at = static_cast<std::size_t>(key * s.head_width + i);
                     dvs[at] += probability * static_cast<Sum<T>>(dy[row + i]);
                     dks[at] += ds * static_cast<Sum<T>>(q[row + i]);
-                    dqs[static_cast<std::size_t>(i)] += ds * static_cast<Sum<T>>(k[first_key + key * width + i]);
+                    dqs[static_cast<std::size_t>(i)] +=
+                        ds * static_cast<Sum<T>>(k[first_key + key * width + i]);
                 }
             }
-            for (int64 i = 0; i < s.head_width; ++i) dq[row + i] = static_cast<T>(dqs[static_cast<std::size_t>(i)]);
+            for (int64 i = 0; i < s.head_width; ++i)
+                dq[row + i] = static_cast<T>(dqs[static_cast<std::size_t>(i)]);
         }
         for (int64 key = 0; key < s.keys; ++key)
             for (int64 i = 0; i < s.head_width; ++i) {

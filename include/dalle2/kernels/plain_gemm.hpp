@@ -9,9 +9,11 @@
 
 namespace dalle2::kernels::plain {
 
-// y [pixels, out] = x ∗ w, where output pixel (oy, ox) meets input row oy·stride + y - pad_y for kernel row y.
+// y [pixels, out] = x ∗ w, where output pixel (oy, ox) meets input row oy·stride + y - pad_y for
+// kernel row y.
 template <class T>
-void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const Accumulator<T>* bias, T* y) {
+void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const Accumulator<T>* bias,
+            T* y) {
     using Acc = Accumulator<T>;
     const int64 out_height = s.out_height(), out_width = s.out_width();
     parallel_for(s.batch * out_height, [&](int64 row, int) {
@@ -29,21 +31,27 @@ void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const A
                         const T* from = x + ((b * s.height + iy) * s.width + ix) * s.in_channels;
                         for (int64 i = 0; i < s.in_channels; ++i) {
                             const Acc value = static_cast<Acc>(from[i]);
-                            const T* weights = w.data() + w.layout().index(panel * panel_width, i, ky, kx);
+                            const T* weights =
+                                w.data() + w.layout().index(panel * panel_width, i, ky, kx);
                             for (std::size_t o = 0; o < panel_width; ++o)
-                                sum[o] += value * static_cast<Acc>(weights[static_cast<int64>(o) * pair_size<T>]);
+                                sum[o] +=
+                                    value *
+                                    static_cast<Acc>(weights[static_cast<int64>(o) * pair_size<T>]);
                         }
                     }
                 }
-                for (int64 o = panel * panel_width; o < std::min(s.out_channels, (panel + 1) * panel_width); ++o)
-                    to[o] = static_cast<T>(sum[static_cast<std::size_t>(o % panel_width)] + (bias ? bias[o] : Acc(0)));
+                for (int64 o = panel * panel_width;
+                     o < std::min(s.out_channels, (panel + 1) * panel_width); ++o)
+                    to[o] = static_cast<T>(sum[static_cast<std::size_t>(o % panel_width)] +
+                                           (bias ? bias[o] : Acc(0)));
             }
         }
     });
 }
 
 template <class T>
-void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeights<T>& transposed, T* dx) {
+void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeights<T>& transposed,
+                           T* dx) {
     using Acc = Accumulator<T>;
     const int64 out_height = s.out_height(), out_width = s.out_width();
     parallel_for(s.batch * s.height, [&](int64 row, int) {
@@ -59,18 +67,23 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeight
                         const int64 tx = ix + s.padding - kx;
                         if (tx < 0 || tx % s.stride != 0 || tx / s.stride >= out_width) continue;
                         const T* from =
-                            dy + ((b * out_height + ty / s.stride) * out_width + tx / s.stride) * s.out_channels;
+                            dy + ((b * out_height + ty / s.stride) * out_width + tx / s.stride) *
+                                     s.out_channels;
                         for (int64 o = 0; o < s.out_channels; ++o) {
                             const Acc value = static_cast<Acc>(from[o]);
-                            const T* weights =
-                                transposed.data() + transposed.layout().index(panel * panel_width, o, s.kernel_height - 1 - ky,
-                                                                     s.kernel_width - 1 - kx);
+                            const T* weights = transposed.data() +
+                                               transposed.layout().index(panel * panel_width, o,
+                                                                         s.kernel_height - 1 - ky,
+                                                                         s.kernel_width - 1 - kx);
                             for (std::size_t i = 0; i < panel_width; ++i)
-                                sum[i] += value * static_cast<Acc>(weights[static_cast<int64>(i) * pair_size<T>]);
+                                sum[i] +=
+                                    value *
+                                    static_cast<Acc>(weights[static_cast<int64>(i) * pair_size<T>]);
                         }
                     }
                 }
-                for (int64 i = panel * panel_width; i < std::min(s.in_channels, (panel + 1) * panel_width); ++i)
+                for (int64 i = panel * panel_width;
+                     i < std::min(s.in_channels, (panel + 1) * panel_width); ++i)
                     to[i] = static_cast<T>(sum[static_cast<std::size_t>(i % panel_width)]);
             }
         }
@@ -78,9 +91,11 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeight
 }
 
 template <class T>
-void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, Accumulator<T>* dw, Accumulator<T>* dbias) {
+void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, Accumulator<T>* dw,
+                            Accumulator<T>* dbias) {
     using Acc = Accumulator<T>;
-    const int64 out_height = s.out_height(), out_width = s.out_width(), taps = s.kernel_height * s.kernel_width;
+    const int64 out_height = s.out_height(), out_width = s.out_width(),
+                taps = s.kernel_height * s.kernel_width;
     parallel_for((s.out_channels + 15) / 16, [&](int64 panel, int) {
         const int64 begin = panel * 16, end = std::min(s.out_channels, begin + 16);
         std::vector<Acc> sum(static_cast<std::size_t>(taps * s.in_channels * 16));
@@ -99,7 +114,8 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, Accum
                         for (int64 kx = 0; kx < s.kernel_width; ++kx) {
                             const int64 ix = ox * s.stride + kx - s.padding;
                             if (ix < 0 || ix >= s.width) continue;
-                            const T* from = x + ((b * s.height + iy) * s.width + ix) * s.in_channels;
+                            const T* from =
+                                x + ((b * s.height + iy) * s.width + ix) * s.in_channels;
                             Acc* to = sum.data() + (ky * s.kernel_width + kx) * s.in_channels * 16;
                             for (int64 i = 0; i < s.in_channels; ++i)
                                 for (int64 o = 0; o < 16; ++o)

@@ -38,8 +38,9 @@ A activation_derivative(Activation kind, A x) {
 }
 
 template <class T>
-void group_norm(const GroupNormShape& s, const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift,
-                const T* modulation, T* y, Accumulator<T>* mean, Accumulator<T>* inverse_deviation) {
+void group_norm(const GroupNormShape& s, const T* x, const Accumulator<T>* scale,
+                const Accumulator<T>* shift, const T* modulation, T* y, Accumulator<T>* mean,
+                Accumulator<T>* inverse_deviation) {
     using Acc = Accumulator<T>;
     const int64 width = s.channels / s.groups;
     parallel_for(s.batch * s.groups, [&](int64 task, int) {
@@ -49,29 +50,35 @@ void group_norm(const GroupNormShape& s, const T* x, const Accumulator<T>* scale
         const T* m = modulation ? modulation + b * 2 * s.channels : nullptr;
         double sum = 0, squares = 0;
         for (int64 p = 0; p < s.pixels; ++p)
-            for (int64 c = first; c < first + width; ++c) sum += static_cast<double>(from[p * s.channels + c]);
+            for (int64 c = first; c < first + width; ++c)
+                sum += static_cast<double>(from[p * s.channels + c]);
         const double count = static_cast<double>(s.pixels * width), center = sum / count;
         for (int64 p = 0; p < s.pixels; ++p)
             for (int64 c = first; c < first + width; ++c) {
                 const double d = static_cast<double>(from[p * s.channels + c]) - center;
                 squares += d * d;
             }
-        const Acc mu = static_cast<Acc>(center), inverse = static_cast<Acc>(1 / std::sqrt(squares / count + s.epsilon));
+        const Acc mu = static_cast<Acc>(center),
+                  inverse = static_cast<Acc>(1 / std::sqrt(squares / count + s.epsilon));
         if (mean) mean[task] = mu;
         if (inverse_deviation) inverse_deviation[task] = inverse;
         for (int64 p = 0; p < s.pixels; ++p)
             for (int64 c = first; c < first + width; ++c) {
-                Acc z = (static_cast<Acc>(from[p * s.channels + c]) - mu) * inverse * scale[c] + shift[c];
-                if (m) z = z * (Acc(1) + static_cast<Acc>(m[c])) + static_cast<Acc>(m[s.channels + c]);
+                Acc z = (static_cast<Acc>(from[p * s.channels + c]) - mu) * inverse * scale[c] +
+                        shift[c];
+                if (m)
+                    z = z * (Acc(1) + static_cast<Acc>(m[c])) + static_cast<Acc>(m[s.channels + c]);
                 to[p * s.channels + c] = static_cast<T>(activate(s.activation, z));
             }
     });
 }
 
 template <class T>
-void group_norm_backward(const GroupNormShape& s, const T* x, const Accumulator<T>* scale, const Accumulator<T>* shift,
-                         const T* modulation, const Accumulator<T>* mean, const Accumulator<T>* inverse_deviation,
-                         const T* dy, T* dx, Accumulator<T>* dscale, Accumulator<T>* dshift, T* dmodulation) {
+void group_norm_backward(const GroupNormShape& s, const T* x, const Accumulator<T>* scale,
+                         const Accumulator<T>* shift, const T* modulation,
+                         const Accumulator<T>* mean, const Accumulator<T>* inverse_deviation,
+                         const T* dy, T* dx, Accumulator<T>* dscale, Accumulator<T>* dshift,
+                         T* dmodulation) {
     using Acc = Accumulator<T>;
     const int64 width = s.channels / s.groups;
     // Per picture first, then summed in order, so that the sum does not depend on the threads.
@@ -90,7 +97,8 @@ void group_norm_backward(const GroupNormShape& s, const T* x, const Accumulator<
                     const Acc normalized = (static_cast<Acc>(x[at]) - mu) * inverse;
                     const Acc z = (normalized * scale[c] + shift[c]) * gain +
                                   (m ? static_cast<Acc>(m[s.channels + c]) : Acc(0));
-                    const Acc dz = static_cast<Acc>(dy[at]) * activation_derivative(s.activation, z);
+                    const Acc dz =
+                        static_cast<Acc>(dy[at]) * activation_derivative(s.activation, z);
                     const Acc dnormalized = dz * gain * scale[c];
                     if (pass == 0) {
                         dz_sum += static_cast<double>(dz);
@@ -99,8 +107,9 @@ void group_norm_backward(const GroupNormShape& s, const T* x, const Accumulator<
                         product += static_cast<double>(dnormalized * normalized);
                     } else {
                         const double count = static_cast<double>(s.pixels * width);
-                        dx[at] = static_cast<T>(inverse * (dnormalized - static_cast<Acc>(sum / count) -
-                                                           normalized * static_cast<Acc>(product / count)));
+                        dx[at] = static_cast<T>(inverse *
+                                                (dnormalized - static_cast<Acc>(sum / count) -
+                                                 normalized * static_cast<Acc>(product / count)));
                     }
                 }
                 if (pass == 1) continue;
@@ -125,7 +134,8 @@ void group_norm_backward(const GroupNormShape& s, const T* x, const Accumulator<
 
 template <class T>
 void layer_norm(int64 rows, int64 width, double epsilon, const T* x, const Accumulator<T>* scale,
-                const Accumulator<T>* shift, T* y, Accumulator<T>* mean, Accumulator<T>* inverse_deviation) {
+                const Accumulator<T>* shift, T* y, Accumulator<T>* mean,
+                Accumulator<T>* inverse_deviation) {
     using Acc = Accumulator<T>;
     parallel_for(rows, [&](int64 row, int) {
         const T* from = x + row * width;
@@ -137,23 +147,26 @@ void layer_norm(int64 rows, int64 width, double epsilon, const T* x, const Accum
             squares += d * d;
         }
         const Acc mu = static_cast<Acc>(center);
-        const Acc inverse = static_cast<Acc>(1 / std::sqrt(squares / static_cast<double>(width) + epsilon));
+        const Acc inverse =
+            static_cast<Acc>(1 / std::sqrt(squares / static_cast<double>(width) + epsilon));
         if (mean) mean[row] = mu;
         if (inverse_deviation) inverse_deviation[row] = inverse;
         for (int64 c = 0; c < width; ++c)
-            y[row * width + c] = static_cast<T>((static_cast<Acc>(from[c]) - mu) * inverse * scale[c] + shift[c]);
+            y[row * width + c] =
+                static_cast<T>((static_cast<Acc>(from[c]) - mu) * inverse * scale[c] + shift[c]);
     });
 }
 
 template <class T>
-void layer_norm_backward(int64 rows, int64 width, const T* x, const Accumulator<T>* scale, const Accumulator<T>* mean,
-                         const Accumulator<T>* inverse_deviation, const T* dy, T* dx, Accumulator<T>* dscale,
-                         Accumulator<T>* dshift) {
+void layer_norm_backward(int64 rows, int64 width, const T* x, const Accumulator<T>* scale,
+                         const Accumulator<T>* mean, const Accumulator<T>* inverse_deviation,
+                         const T* dy, T* dx, Accumulator<T>* dscale, Accumulator<T>* dshift) {
     using Acc = Accumulator<T>;
     parallel_for(rows, [&](int64 row, int) {
         Acc sum = 0, product = 0;
         for (int64 c = 0; c < width; ++c) {
-            const Acc normalized = (static_cast<Acc>(x[row * width + c]) - mean[row]) * inverse_deviation[row];
+            const Acc normalized =
+                (static_cast<Acc>(x[row * width + c]) - mean[row]) * inverse_deviation[row];
             const Acc d = static_cast<Acc>(dy[row * width + c]) * scale[c];
             sum += d;
             product += d * normalized;
@@ -161,9 +174,11 @@ void layer_norm_backward(int64 rows, int64 width, const T* x, const Accumulator<
         sum /= static_cast<Acc>(width);
         product /= static_cast<Acc>(width);
         for (int64 c = 0; c < width; ++c) {
-            const Acc normalized = (static_cast<Acc>(x[row * width + c]) - mean[row]) * inverse_deviation[row];
+            const Acc normalized =
+                (static_cast<Acc>(x[row * width + c]) - mean[row]) * inverse_deviation[row];
             dx[row * width + c] = static_cast<T>(
-                inverse_deviation[row] * (static_cast<Acc>(dy[row * width + c]) * scale[c] - sum - normalized * product));
+                inverse_deviation[row] *
+                (static_cast<Acc>(dy[row * width + c]) * scale[c] - sum - normalized * product));
         }
     });
     parallel_for((width + 15) / 16, [&](int64 block, int) {
@@ -171,7 +186,8 @@ void layer_norm_backward(int64 rows, int64 width, const T* x, const Accumulator<
             Acc scales = 0, shifts = 0;
             for (int64 row = 0; row < rows; ++row) {
                 const Acc d = static_cast<Acc>(dy[row * width + c]);
-                scales += d * (static_cast<Acc>(x[row * width + c]) - mean[row]) * inverse_deviation[row];
+                scales +=
+                    d * (static_cast<Acc>(x[row * width + c]) - mean[row]) * inverse_deviation[row];
                 shifts += d;
             }
             dscale[c] += scales;

@@ -15,7 +15,8 @@ void pack(const PackSource<T>& source, T* to) {
         for (int64 i = 0; i < layout.in; ++i)
             for (int64 y = 0; y < layout.kernel_height; ++y)
                 for (int64 x = 0; x < layout.kernel_width; ++x)
-                    to[layout.index(o, i, y, x)] = static_cast<T>(source.w[source.offset(o, i, y, x)]);
+                    to[layout.index(o, i, y, x)] =
+                        static_cast<T>(source.w[source.offset(o, i, y, x)]);
 }
 
 template <class T>
@@ -24,7 +25,8 @@ void unpack(const PackedWeights<T>& packed, Accumulator<T>* w) {
         for (int64 i = 0; i < packed.in_channels(); ++i)
             for (int64 y = 0; y < packed.kernel_height(); ++y)
                 for (int64 x = 0; x < packed.kernel_width(); ++x)
-                    *w++ = static_cast<Accumulator<T>>(packed.data()[packed.layout().index(o, i, y, x)]);
+                    *w++ = static_cast<Accumulator<T>>(
+                        packed.data()[packed.layout().index(o, i, y, x)]);
 }
 
 }  // namespace dalle2::kernels::plain

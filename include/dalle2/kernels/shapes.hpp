@@ -24,8 +24,8 @@ struct AttentionShape {
     int64 width() const { return heads * head_width; }
 };
 
-// Added to the scores before the softmax: element [b·batch_stride + q·query_stride + key]. A stride of
-// zero repeats the mask; null data means none.
+// Added to the scores before the softmax: element [b·batch_stride + q·query_stride + key]. A stride
+// of zero repeats the mask; null data means none.
 struct AttentionMask {
     const float* data = nullptr;
     int64 batch_stride = 0, query_stride = 0;

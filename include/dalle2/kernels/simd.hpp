@@ -1,6 +1,6 @@
 // The vector code, compiled once for each instruction set, behind tables of functions.
-// A header cannot ask for compiler flags, so each copy stands in a region that names its own target; what is
-// called in an inner loop must be written inside that region.
+// A header cannot ask for compiler flags, so each copy stands in a region that names its own
+// target; what is called in an inner loop must be written inside that region.
 #pragma once
 
 #include <algorithm>
@@ -46,16 +46,19 @@ struct VectorKernels {
     void (*to_float)(int64 n, const T* x, float* y);
     // Normalisations.
     void (*channel_sums)(int64 pixels, int64 channels, const T* x, float* sums);
-    void (*channel_squares)(int64 pixels, int64 channels, const T* x, const float* center, float* sums);
-    void (*affine)(Activation, int64 pixels, int64 channels, const T* x, const float* factor, const float* offset,
-                   T* y);
+    void (*channel_squares)(int64 pixels, int64 channels, const T* x, const float* center,
+                            float* sums);
+    void (*affine)(Activation, int64 pixels, int64 channels, const T* x, const float* factor,
+                   const float* offset, T* y);
     void (*affine_backward)(Activation, const NormPiece<T>&);
-    void (*norm_input_gradient)(int64 pixels, int64 channels, const float* dz, const T* x, const float* center,
-                                const float* a, const float* b, const float* c, T* dx);
-    void (*layer_norm)(int64 rows, int64 width, float epsilon, const T* x, const float* factor, const float* shift,
-                       T* y, float* mean, float* inverse_deviation);
-    void (*layer_norm_backward)(int64 rows, int64 width, const T* x, const float* factor, const float* mean,
-                                const float* inverse_deviation, const T* dy, T* dx, float* dscale, float* dshift);
+    void (*norm_input_gradient)(int64 pixels, int64 channels, const float* dz, const T* x,
+                                const float* center, const float* a, const float* b, const float* c,
+                                T* dx);
+    void (*layer_norm)(int64 rows, int64 width, float epsilon, const T* x, const float* factor,
+                       const float* shift, T* y, float* mean, float* inverse_deviation);
+    void (*layer_norm_backward)(int64 rows, int64 width, const T* x, const float* factor,
+                                const float* mean, const float* inverse_deviation, const T* dy,
+                                T* dx, float* dscale, float* dshift);
     // Attention.
     void (*attention_task)(const AttentionPlan<T>&, int64 task, char* scratch);
     void (*attention_backward_task)(const AttentionPlan<T>&, int64 task, char* scratch);
@@ -79,8 +82,8 @@ struct VectorKernels {
 #endif
 
 namespace portable {
-#include <dalle2/kernels/simd/vector_portable.inl>
 #include <dalle2/kernels/simd/all.inl>
+#include <dalle2/kernels/simd/vector_portable.inl>
 }  // namespace portable
 
 #if DALLE2_X86
@@ -92,8 +95,8 @@ namespace portable {
 #pragma GCC target("avx2,fma")
 #endif
 namespace avx2 {
-#include <dalle2/kernels/simd/vector_avx2.inl>
 #include <dalle2/kernels/simd/all.inl>
+#include <dalle2/kernels/simd/vector_avx2.inl>
 }  // namespace avx2
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -103,14 +106,16 @@ namespace avx2 {
 
 #define DALLE2_HAVE_BF16 0
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
+#pragma clang attribute push(                                                   \
+        __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), \
+            apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #endif
 namespace avx512 {
-#include <dalle2/kernels/simd/vector_avx512.inl>
 #include <dalle2/kernels/simd/all.inl>
+#include <dalle2/kernels/simd/vector_avx512.inl>
 }  // namespace avx512
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -121,15 +126,16 @@ namespace avx512 {
 
 #define DALLE2_HAVE_BF16 1
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), \
-                             apply_to = function)
+#pragma clang attribute push(                                                              \
+        __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), \
+            apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
 #endif
 namespace avx512_bf16 {
-#include <dalle2/kernels/simd/vector_avx512.inl>
 #include <dalle2/kernels/simd/all.inl>
+#include <dalle2/kernels/simd/vector_avx512.inl>
 }  // namespace avx512_bf16
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -168,5 +174,3 @@ VectorKernels<T> vector_kernels() {
 }
 
 }  // namespace dalle2::kernels
-
-

@@ -8,24 +8,25 @@
 
 namespace dalle2::kernels {
 
-// What one call of the micro-kernel does: sums[i][n] += Σ over pixels of x[pixel][i] · dy[pixel][n].
+// What one call of the micro-kernel does: sums[i][n] += Σ over pixels of x[pixel][i] ·
+// dy[pixel][n].
 template <class T>
 struct WeightTile {
     const T* x;
     const T* dy;
-    int64 groups, rows, columns;                            // the pixels
-    int64 x_group_stride, x_row_stride, x_column_stride;    // of x
-    int64 dy_panel_stride;                                  // dy itself is [panel][pixel][16][pair]
-    float* sums;                                            // [valid_rows, sums_stride]
+    int64 groups, rows, columns;                          // the pixels
+    int64 x_group_stride, x_row_stride, x_column_stride;  // of x
+    int64 dy_panel_stride;                                // dy itself is [panel][pixel][16][pair]
+    float* sums;                                          // [valid_rows, sums_stride]
     int64 sums_stride, valid_rows;
     bool add;  // to the sums that are there
 };
 
-// The sum runs over all pixels of all pictures. A unit is a strip of rows of a picture, or the whole picture;
-// a group is as many units as T is multiplied at once: for bfloat16 the pairs of a dot product are the same
-// pixel of two units, so that a shift by one pixel is an offset and never splits a pair. Chunks of groups are
-// packed by all threads, then multiplied by all threads, each with outputs of its own; chunks depend on the sizes
-// alone, so the order of every sum does too.
+// The sum runs over all pixels of all pictures. A unit is a strip of rows of a picture, or the
+// whole picture; a group is as many units as T is multiplied at once: for bfloat16 the pairs of a
+// dot product are the same pixel of two units, so that a shift by one pixel is an offset and never
+// splits a pair. Chunks of groups are packed by all threads, then multiplied by all threads, each
+// with outputs of its own; chunks depend on the sizes alone, so the order of every sum does too.
 template <class T>
 struct WeightPlan {
     static constexpr int64 pair = pair_size<T>;
@@ -36,17 +37,18 @@ struct WeightPlan {
     const T* dy;
     int64 batch, height, width, channels, out_channels, out_height, out_width;
     int64 kernel_height, kernel_width, stride, padding;
-    int64 x_end, dy_end;  // elements of x and dy: a linear layer's last row of pixels may be cut short
+    int64 x_end,
+        dy_end;  // elements of x and dy: a linear layer's last row of pixels may be cut short
 
     int64 strip_rows, strips, units, groups, groups_per_chunk;
     int64 in_rows, in_columns, run, panels;
 
-    T* packed_x;          // [group][in_rows][in_columns][channels][pair]
-    T* packed_dy;         // [panel][group][strip_rows][out_width][16][pair]
-    float* sums;          // [kernel_height][run][panels · 16]
-    float* bias_sums;     // [panels · 16], or null
-    const T* zeros;       // a row of x or dy
-    int64 run_per_task;   // a multiple of every micro-kernel's rows
+    T* packed_x;         // [group][in_rows][in_columns][channels][pair]
+    T* packed_dy;        // [panel][group][strip_rows][out_width][16][pair]
+    float* sums;         // [kernel_height][run][panels · 16]
+    float* bias_sums;    // [panels · 16], or null
+    const T* zeros;      // a row of x or dy
+    int64 run_per_task;  // a multiple of every micro-kernel's rows
 
     int64 x_group() const { return in_rows * in_columns * channels * pair; }
     int64 x_row() const { return in_columns * channels * pair; }
@@ -57,21 +59,24 @@ struct WeightPlan {
 // Fills in how the sizes already in `plan` are cut, for the given number of threads.
 template <class T>
 void divide(WeightPlan<T>& plan, int64 threads) {
-    const bool pointwise = plan.kernel_height * plan.kernel_width == 1 && plan.stride == 1 && plan.padding == 0;
+    const bool pointwise =
+        plan.kernel_height * plan.kernel_width == 1 && plan.stride == 1 && plan.padding == 0;
     plan.x_end = plan.batch * plan.height * plan.width * plan.channels;
     plan.dy_end = plan.batch * plan.out_height * plan.out_width * plan.out_channels;
     if (pointwise) {  // the picture's form does not matter: long rows are fastest
         const int64 pixels = plan.batch * plan.height * plan.width;
         plan.batch = 1;
-        plan.width = plan.out_width = std::clamp<int64>((pixels + plan.pair - 1) / plan.pair, 1, 128);
+        plan.width = plan.out_width =
+            std::clamp<int64>((pixels + plan.pair - 1) / plan.pair, 1, 128);
         plan.height = plan.out_height = (pixels + plan.width - 1) / plan.width;
     }
-    const int64 pixel_bytes =
-        (plan.channels * plan.stride * plan.stride + plan.out_channels) * plan.pair * static_cast<int64>(sizeof(T));
+    const int64 pixel_bytes = (plan.channels * plan.stride * plan.stride + plan.out_channels) *
+                              plan.pair * static_cast<int64>(sizeof(T));
     const int64 most = std::max(plan.chunk_pixels, plan.chunk_bytes / pixel_bytes);
     int64 rows = plan.out_height;
     if (rows * plan.out_width > most) rows = std::max<int64>(1, most / plan.out_width);
-    if (plan.batch < plan.pair) rows = std::min(rows, (plan.out_height + plan.pair - 1) / plan.pair);
+    if (plan.batch < plan.pair)
+        rows = std::min(rows, (plan.out_height + plan.pair - 1) / plan.pair);
     if (pointwise) rows = 1;
     plan.strips = (plan.out_height + rows - 1) / rows;
     plan.strip_rows = (plan.out_height + plan.strips - 1) / plan.strips;

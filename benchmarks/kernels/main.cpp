@@ -1,0 +1,225 @@
+// How fast are the kernels? Each layer's forward pass, input gradient and weight gradient in
+// GFLOP/s and as a share of what the cores can multiply at all, measured in the same run; beside
+// them Eigen's product of matrices of the same sizes and, on request, PyTorch.
+//
+//     kernels --json kernels.json --pytorch python3
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <dalle2/kernels/kernels.hpp>
+
+#include "eigen_gemm.hpp"
+#include "peak.hpp"
+#include "pytorch.hpp"
+
+namespace {
+
+namespace kernels = dalle2::kernels;
+using dalle2::bfloat16;
+using kernels::int64;
+
+struct Layer {
+    const char* set;
+    int64 batch, size, in, out, kernel;  // size 1, kernel 1: a linear layer of `batch` rows
+
+    std::string name() const {
+        if (size == 1)
+            return "linear " + std::to_string(batch) + "x" + std::to_string(in) + "x" +
+                   std::to_string(out);
+        const std::string side = std::to_string(size), taps = std::to_string(kernel);
+        return "conv " + taps + "x" + taps + " " + std::to_string(batch) + "x" + side + "x" + side +
+               " " + std::to_string(in) + "->" + std::to_string(out);
+    }
+    kernels::Conv2dShape shape() const {
+        return {batch, size, size, in, out, kernel, kernel, 1, kernel / 2};
+    }
+    double operations() const {
+        return 2.0 * static_cast<double>(batch * size * size * in * out * kernel * kernel);
+    }
+};
+
+// The widths and picture sizes of Karlo's decoder and prior at batch 2, and of the small model that
+// comes with the library, as its training runs them.
+const std::vector<Layer> layers = {
+    {"karlo", 2, 64, 320, 320, 3},     {"karlo", 2, 32, 640, 640, 3},
+    {"karlo", 2, 16, 960, 960, 3},     {"karlo", 2, 8, 1280, 1280, 3},
+    {"karlo", 2, 8, 2560, 1280, 3},    {"karlo", 2, 32, 640, 640, 1},
+    {"karlo", 1024, 1, 2048, 2048, 1}, {"karlo", 162, 1, 2048, 8192, 1},
+    {"karlo", 162, 1, 8192, 2048, 1},  {"small", 32, 32, 32, 32, 3},
+    {"small", 32, 32, 64, 32, 3},      {"small", 32, 16, 64, 64, 3},
+    {"small", 32, 16, 128, 64, 3},     {"small", 32, 8, 192, 192, 3},
+    {"small", 32, 8, 384, 192, 3},     {"small", 32, 32, 3, 32, 3},
+    {"small", 32, 32, 32, 6, 3},       {"small", 32, 32, 96, 32, 1},
+    {"small", 2048, 1, 192, 192, 1},   {"small", 2048, 1, 192, 768, 1},
+    {"small", 2048, 1, 768, 192, 1},
+};
+
+double seconds_of(const std::function<void()>& run, double least) {
+    using clock = std::chrono::steady_clock;
+    run();
+    double best = 1e30, total = 0;
+    for (int i = 0; i < 3 || total < least; ++i) {
+        const auto begin = clock::now();
+        run();
+        const double seconds = std::chrono::duration<double>(clock::now() - begin).count();
+        best = std::min(best, seconds);
+        total += seconds;
+    }
+    return best;
+}
+
+template <class T>
+std::vector<T> random_values(int64 count) {
+    std::minstd_rand generator(1);
+    std::vector<T> values(static_cast<std::size_t>(count));
+    for (T& value : values)
+        value = static_cast<T>(static_cast<float>(generator() % 2001) / 1000.0f - 1.0f);
+    return values;
+}
+
+struct Times {
+    double forward, input_gradient, weight_gradient, eigen;
+};
+
+template <class T>
+Times measure(const Layer& layer, double least) {
+    const kernels::Conv2dShape s = layer.shape();
+    const auto x = random_values<T>(s.batch * s.height * s.width * s.in_channels);
+    const auto dy = random_values<T>(s.batch * s.height * s.width * s.out_channels);
+    const auto w =
+        random_values<float>(s.out_channels * s.in_channels * s.kernel_height * s.kernel_width);
+    const auto bias = random_values<float>(s.out_channels);
+    std::vector<T> y(dy.size()), dx(x.size());
+    std::vector<float> dw(w.size()), dbias(bias.size());
+    const auto packed = kernels::pack_weights<T>(w.data(), s.out_channels, s.in_channels,
+                                                 layer.kernel, layer.kernel);
+    const auto transposed = kernels::pack_weights_transposed<T>(
+        w.data(), s.out_channels, s.in_channels, layer.kernel, layer.kernel);
+    Times times{};
+    times.forward =
+        seconds_of([&] { kernels::conv2d(s, x.data(), packed, bias.data(), y.data()); }, least);
+    times.input_gradient = seconds_of(
+        [&] { kernels::conv2d_input_gradient(s, dy.data(), transposed, dx.data()); }, least);
+    times.weight_gradient = seconds_of(
+        [&] { kernels::conv2d_weight_gradient(s, x.data(), dy.data(), dw.data(), dbias.data()); },
+        least);
+    if constexpr (std::is_same_v<T, float>) {
+        const int64 rows = s.batch * s.height * s.width,
+                    inner = s.in_channels * layer.kernel * layer.kernel;
+        const auto unrolled = random_values<float>(rows * inner);
+        times.eigen = seconds_of(
+            [&] {
+                kernel_benchmark::eigen_product(rows, inner, s.out_channels, unrolled.data(),
+                                                w.data(), y.data());
+            },
+            least);
+    }
+    return times;
+}
+
+double peak(bool bf16, double least) {
+    const kernel_benchmark::PeakLoop loop =
+        kernel_benchmark::peak_loop(kernels::current_isa(), bf16);
+    constexpr std::int64_t rounds = 1'000'000;
+    const int64 threads = kernels::thread_count();
+    const double seconds = seconds_of(
+        [&] { kernels::parallel_for(threads, [&](int64, int) { loop.run(rounds); }); }, least);
+    return static_cast<double>(threads * rounds) * loop.operations / seconds * 1e-9;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    CLI::App app("Speed of the kernels beside the peak of this machine, Eigen and PyTorch");
+    std::string json_file, python, only;
+    double least = 0.15;
+    app.add_option("--json", json_file, "also write the figures to this file");
+    app.add_option("--pytorch", python, "a Python that can import torch, to be measured beside");
+    app.add_option("--set", only, "only these layers")->check(CLI::IsMember({"karlo", "small"}));
+    app.add_option("--seconds", least, "measure each figure for at least this long")
+        ->check(CLI::PositiveNumber);
+    CLI11_PARSE(app, argc, argv);
+
+    nlohmann::json report = {{"isa", kernels::name_of(kernels::current_isa())},
+                             {"threads", kernels::thread_count()},
+                             {"layers", nlohmann::json::array()}};
+    nlohmann::json torch;
+    if (!python.empty()) {
+        nlohmann::json request = {{"threads", kernels::thread_count()},
+                                  {"layers", nlohmann::json::array()}};
+        for (const char* scalar : {"float", "bfloat16"})
+            for (const Layer& layer : layers)
+                if (only.empty() || only == layer.set)
+                    request["layers"].push_back({{"name", scalar + (" " + layer.name())},
+                                                 {"scalar", scalar},
+                                                 {"batch", layer.batch},
+                                                 {"height", layer.size},
+                                                 {"width", layer.size},
+                                                 {"in", layer.in},
+                                                 {"out", layer.out},
+                                                 {"kernel", layer.kernel}});
+        torch = kernel_benchmark::time_in_pytorch(python, request,
+                                                  std::filesystem::temp_directory_path().string());
+        if (!torch.is_object())
+            std::cerr << "PyTorch could not be measured with \"" << python
+                      << "\"; its columns stay empty\n";
+        else
+            report["pytorch"] = torch["version"];
+    }
+
+    std::printf("%s, %d threads. GFLOP/s (share of the peak of registers alone)\n",
+                kernels::name_of(kernels::current_isa()), kernels::thread_count());
+    for (const bool bf16 : {false, true}) {
+        const char* scalar = bf16 ? "bfloat16" : "float";
+        const double limit = peak(bf16, least);
+        report["peak"][scalar] = limit;
+        std::printf(
+            "\n%-8s peak %.0f%21s forward      input grad.     weight grad.   Eigen   PyTorch: "
+            "forward, input, weight\n",
+            scalar, limit, "");
+        for (const Layer& layer : layers) {
+            if (!only.empty() && only != layer.set) continue;
+            const Times times =
+                bf16 ? measure<bfloat16>(layer, least) : measure<float>(layer, least);
+            const auto speed = [&](double seconds) { return layer.operations() / seconds * 1e-9; };
+            nlohmann::json row = {{"layer", layer.name()}, {"set", layer.set}, {"scalar", scalar}};
+            std::printf("%-34s", layer.name().c_str());
+            const std::pair<const char*, double> columns[] = {
+                {"forward", times.forward},
+                {"input_gradient", times.input_gradient},
+                {"weight_gradient", times.weight_gradient}};
+            for (const auto& [key, seconds] : columns) {
+                row[key] = {{"gflops", speed(seconds)}, {"share", speed(seconds) / limit}};
+                std::printf("  %6.0f (%3.0f%%) ", speed(seconds), 100 * speed(seconds) / limit);
+            }
+            if (times.eigen > 0) row["eigen_gflops"] = speed(times.eigen);
+            std::printf("  %6s", times.eigen > 0
+                                     ? std::to_string(static_cast<int>(speed(times.eigen))).c_str()
+                                     : "-");
+            if (torch.is_object() && torch["seconds"].contains(scalar + (" " + layer.name())))
+                for (const double seconds : torch["seconds"][scalar + (" " + layer.name())]) {
+                    row["pytorch_gflops"].push_back(speed(seconds));
+                    std::printf("  %6.0f", speed(seconds));
+                }
+            std::printf("\n");
+            std::fflush(stdout);
+            report["layers"].push_back(row);
+        }
+    }
+    if (!json_file.empty() && !(std::ofstream(json_file) << report.dump(2) << "\n"))
+        throw dalle2::IoError(json_file + ": cannot be written");
+    return 0;
+} catch (const std::exception& error) {
+    std::cerr << "kernels: " << error.what() << "\n";
+    return 1;
+}

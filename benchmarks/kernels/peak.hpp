@@ -1,0 +1,79 @@
+// The most that this machine's cores can multiply: loops that touch nothing but registers. Every
+// figure of the kernels is shown as a share of it.
+#pragma once
+
+#include <dalle2/kernels/simd.hpp>
+
+namespace kernel_benchmark {
+
+// Independent sums: more than the latency of a multiplication times how many start in each cycle.
+inline constexpr int sums = 12;
+
+#if DALLE2_X86
+
+__attribute__((target("avx512f,avx512bf16"))) inline void multiply_bf16(std::int64_t rounds) {
+    __m512 a[sums];
+    for (__m512& sum : a) sum = _mm512_setzero_ps();
+    __m512i x = _mm512_set1_epi32(0x3f803f80);
+    for (std::int64_t i = 0; i < rounds; ++i) {
+        asm volatile("" : "+v"(x));
+        const __m512bh pairs = reinterpret_cast<__m512bh>(x);
+#pragma GCC unroll 12
+        for (__m512& sum : a) sum = _mm512_dpbf16_ps(sum, pairs, pairs);
+    }
+    for (__m512& sum : a) asm volatile("" ::"v"(sum));
+}
+
+__attribute__((target("avx512f"))) inline void multiply_avx512(std::int64_t rounds) {
+    __m512 a[sums];
+    for (__m512& sum : a) sum = _mm512_setzero_ps();
+    __m512 x = _mm512_set1_ps(1.0f);
+    for (std::int64_t i = 0; i < rounds; ++i) {
+        asm volatile("" : "+v"(x));
+#pragma GCC unroll 12
+        for (__m512& sum : a) sum = _mm512_fmadd_ps(x, x, sum);
+    }
+    for (__m512& sum : a) asm volatile("" ::"v"(sum));
+}
+
+__attribute__((target("avx2,fma"))) inline void multiply_avx2(std::int64_t rounds) {
+    __m256 a[sums];
+    for (__m256& sum : a) sum = _mm256_setzero_ps();
+    __m256 x = _mm256_set1_ps(1.0f);
+    for (std::int64_t i = 0; i < rounds; ++i) {
+        asm volatile("" : "+x"(x));
+#pragma GCC unroll 12
+        for (__m256& sum : a) sum = _mm256_fmadd_ps(x, x, sum);
+    }
+    for (__m256& sum : a) asm volatile("" ::"x"(sum));
+}
+
+#endif
+
+inline void multiply_scalar(std::int64_t rounds) {
+    float a[sums] = {};
+    float x = 1.0f;
+    for (std::int64_t i = 0; i < rounds; ++i) {
+        asm volatile("" : "+m"(x));
+        for (float& sum : a) sum += x * x;
+    }
+    for (float& sum : a) asm volatile("" ::"m"(sum));
+}
+
+struct PeakLoop {
+    void (*run)(std::int64_t rounds);
+    double operations;  // of one round: a multiplication and an addition count two
+};
+
+// The fastest loop of `isa`, for products of bfloat16 or of float.
+inline PeakLoop peak_loop([[maybe_unused]] dalle2::kernels::Isa isa, [[maybe_unused]] bool bf16) {
+#if DALLE2_X86
+    using dalle2::kernels::Isa;
+    if (isa == Isa::avx512_bf16 && bf16) return {multiply_bf16, sums * 64.0};
+    if (isa == Isa::avx512_bf16 || isa == Isa::avx512) return {multiply_avx512, sums * 32.0};
+    if (isa == Isa::avx2) return {multiply_avx2, sums * 16.0};
+#endif
+    return {multiply_scalar, sums * 2.0};
+}
+
+}  // namespace kernel_benchmark
