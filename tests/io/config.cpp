@@ -11,12 +11,15 @@ using namespace dalle2;
 
 namespace {
 
-ConfigReader reader(const std::string& text) { return ConfigReader(parse_json(text, "c.json"), "c.json"); }
+ConfigReader reader(const std::string& text) {
+    return ConfigReader(parse_json(text, "c.json"), "c.json");
+}
 
 }  // namespace
 
 TEST_CASE("values are read by key and type") {
-    ConfigReader config = reader(R"({"n": 5, "x": 1e-5, "one": 1, "b": true, "s": "silu", "list": [1, 2, 3],
+    ConfigReader config =
+        reader(R"({"n": 5, "x": 1e-5, "one": 1, "b": true, "s": "silu", "list": [1, 2, 3],
                                      "names": ["a", "b"], "flags": [true, false], "off": null, "text_config": {"k": 2}})");
     CHECK(config.get<std::int64_t>("n") == 5);
     CHECK(config.get<double>("x") == 1e-5);
@@ -40,16 +43,21 @@ TEST_CASE("values are read by key and type") {
     CHECK_NOTHROW(config.finish());
 }
 
-TEST_CASE("a value of the wrong type or out of range is an error naming file, key, value and expectation") {
-    for (const char* value : {"0", "-1", "1000000000000", "1.5", "5.0", "1e300", "\"5\"", "true", "null", "[5]", "{}",
-                              "18446744073709551615", "-9223372036854775808"}) {
+TEST_CASE(
+    "a value of the wrong type or out of range is an error naming file, key, value and "
+    "expectation") {
+    for (const char* value :
+         {"0", "-1", "1000000000000", "1.5", "5.0", "1e300", "\"5\"", "true", "null", "[5]", "{}",
+          "18446744073709551615", "-9223372036854775808"}) {
         ConfigReader config = reader(std::string("{\"layers\": ") + value + "}");
         INFO(value);
-        CHECK_THROWS_WITH_AS(config.get<std::int64_t>("layers"), doctest::Contains("c.json: \"layers\" is "), ConfigError);
-        CHECK_THROWS_WITH_AS(config.get<std::int64_t>("layers"), doctest::Contains("whole number from 1 to 1000000"),
-                             ConfigError);
+        CHECK_THROWS_WITH_AS(config.get<std::int64_t>("layers"),
+                             doctest::Contains("c.json: \"layers\" is "), ConfigError);
+        CHECK_THROWS_WITH_AS(config.get<std::int64_t>("layers"),
+                             doctest::Contains("whole number from 1 to 1000000"), ConfigError);
     }
-    ConfigReader config = reader(R"({"n": 5, "x": 2.5, "list": [1, 0], "mixed": [1, "a"], "s": "tanh"})");
+    ConfigReader config =
+        reader(R"({"n": 5, "x": 2.5, "list": [1, 0], "mixed": [1, "a"], "s": "tanh"})");
     CHECK_THROWS_AS(config.get<std::int64_t>("n", 6, 9), ConfigError);
     CHECK_THROWS_AS(config.get<std::int64_t>("n", 1, 4), ConfigError);
     CHECK(config.get<std::int64_t>("n", 0, 5) == 5);
@@ -64,7 +72,8 @@ TEST_CASE("a value of the wrong type or out of range is an error naming file, ke
     CHECK_THROWS_AS(config.child("n"), ConfigError);
     CHECK_THROWS_WITH_AS(config.get_one_of("s", {"silu", "gelu"}),
                          "c.json: \"s\" is \"tanh\"; supported: \"silu\", \"gelu\"", ConfigError);
-    CHECK_THROWS_WITH_AS(config.get<std::int64_t>("heads"), doctest::Contains("\"heads\" is missing"), ConfigError);
+    CHECK_THROWS_WITH_AS(config.get<std::int64_t>("heads"),
+                         doctest::Contains("\"heads\" is missing"), ConfigError);
 }
 
 TEST_CASE("a key with one supported value may be absent, and nothing else") {
@@ -72,13 +81,15 @@ TEST_CASE("a key with one supported value may be absent, and nothing else") {
     CHECK_NOTHROW(config.expect("absent", {1}));
     CHECK_NOTHROW(config.expect("act", {"silu", "gelu"}));
     CHECK_NOTHROW(config.expect("norm", {nullptr, "group"}));
-    CHECK_THROWS_WITH_AS(config.expect("n", {0, nullptr}), "c.json: \"n\" is 1; supported: 0, null", ConfigError);
+    CHECK_THROWS_WITH_AS(config.expect("n", {0, nullptr}), "c.json: \"n\" is 1; supported: 0, null",
+                         ConfigError);
     CHECK_THROWS_AS(config.expect("norm", {1}), ConfigError);
 }
 
 TEST_CASE("a key that nobody asked for is an error unless it is off or a remark") {
     CHECK_NOTHROW(reader(R"({"_class_name": "X", "a": null, "b": false})").finish());
-    CHECK_THROWS_WITH_AS(reader(R"({"dropout": 0.1})").finish(), doctest::Contains("unknown key \"dropout\""), ConfigError);
+    CHECK_THROWS_WITH_AS(reader(R"({"dropout": 0.1})").finish(),
+                         doctest::Contains("unknown key \"dropout\""), ConfigError);
     CHECK_THROWS_AS(reader(R"({"b": true})").finish(), ConfigError);
     CHECK_THROWS_AS(reader(R"({"b": 0})").finish(), ConfigError);
     ConfigReader config = reader(R"({"dropout": 0.1, "x": 1})");
@@ -103,7 +114,8 @@ TEST_CASE("what is not JSON, or not an object, is a FormatError naming the file"
     const auto refused = [&](const std::string& text) {
         folder.write("config.json", text);
         INFO(text.substr(0, 50));
-        CHECK_THROWS_WITH_AS(ConfigReader::from_file(folder / "config.json"), doctest::Contains("config.json"), FormatError);
+        CHECK_THROWS_WITH_AS(ConfigReader::from_file(folder / "config.json"),
+                             doctest::Contains("config.json"), FormatError);
     };
     refused("");
     refused("{");
@@ -125,11 +137,14 @@ TEST_CASE("what is not JSON, or not an object, is a FormatError naming the file"
     std::string deep;
     for (int i = 0; i < 100000; ++i) deep += "{\"a\":";
     refused(deep);
-    CHECK_THROWS_WITH_AS(ConfigReader::from_file(folder / "none.json"), doctest::Contains("none.json"), IoError);
+    CHECK_THROWS_WITH_AS(ConfigReader::from_file(folder / "none.json"),
+                         doctest::Contains("none.json"), IoError);
     CHECK_THROWS_AS(ConfigReader::from_file(folder.path()), IoError);
-    CHECK_NOTHROW(parse_json("{\"a\": {\"x\": 1}, \"b\": {\"x\": 1}}", "same keys in different objects"));
+    CHECK_NOTHROW(
+        parse_json("{\"a\": {\"x\": 1}, \"b\": {\"x\": 1}}", "same keys in different objects"));
     folder.write("large.json", std::string(2000, ' '));
-    CHECK_THROWS_WITH_AS(read_json(folder / "large.json", {.file_size = 1000}), doctest::Contains("longer"), FormatError);
+    CHECK_THROWS_WITH_AS(read_json(folder / "large.json", {.file_size = 1000}),
+                         doctest::Contains("longer"), FormatError);
 }
 
 TEST_CASE("a config cut at any byte is a FormatError") {

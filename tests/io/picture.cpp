@@ -82,8 +82,11 @@ TEST_CASE("pictures are taken from a batch by their index, other shapes are refu
 TEST_CASE("text chunks are read back as they were written, and the pixels with them") {
     TemporaryFolder folder;
     const Picture picture = noise(9, 5);
-    const PngText text = {{"prompt", "a red apple"}, {"seed", "7"}, {"empty", ""},
-                          {"unicode", "zażółć 🦉"},  {"lines", "a\nb\tc"}};
+    const PngText text = {{"prompt", "a red apple"},
+                          {"seed", "7"},
+                          {"empty", ""},
+                          {"unicode", "zażółć 🦉"},
+                          {"lines", "a\nb\tc"}};
     write_png(folder / "a.png", picture, text);
     CHECK(read_png_text(folder / "a.png") == text);
     CHECK(read_picture(folder / "a.png") == picture);
@@ -95,21 +98,24 @@ TEST_CASE("text that PNG cannot hold is repaired, and a key that it cannot hold 
     TemporaryFolder folder;
     const Picture picture = noise(2, 2);
     write_png(folder / "a.png", picture, {{"k", std::string("a\0b", 3)}, {"l", "\xff\xc3"}});
-    CHECK(read_png_text(folder / "a.png") ==
-          PngText{{"k", "a\xEF\xBF\xBD" "b"}, {"l", "\xEF\xBF\xBD\xEF\xBF\xBD"}});
+    CHECK(read_png_text(folder / "a.png") == PngText{{"k",
+                                                      "a\xEF\xBF\xBD"
+                                                      "b"},
+                                                     {"l", "\xEF\xBF\xBD\xEF\xBF\xBD"}});
     CHECK_THROWS_AS(encode_png(picture, {{"", "x"}}), ConfigError);
     CHECK_THROWS_AS(encode_png(picture, {{std::string(80, 'k'), "x"}}), ConfigError);
     CHECK_THROWS_AS(encode_png(picture, {{"a\nb", "x"}}), ConfigError);
 }
 
-TEST_CASE("a PNG file cut at any byte, or with any byte changed, gives a picture or a FormatError") {
+TEST_CASE(
+    "a PNG file cut at any byte, or with any byte changed, gives a picture or a FormatError") {
     TemporaryFolder folder;
     const std::string png = encode_png(noise(6, 5), {{"prompt", "owl"}});
     const auto attempt = [](const std::string& bytes) {
         try {
             const Picture picture = decode_picture(bytes, "test");
-            CHECK(picture.rgb.size() ==
-                  3 * static_cast<std::size_t>(picture.width) * static_cast<std::size_t>(picture.height));
+            CHECK(picture.rgb.size() == 3 * static_cast<std::size_t>(picture.width) *
+                                            static_cast<std::size_t>(picture.height));
         } catch (const FormatError&) {
         }
     };
@@ -126,6 +132,45 @@ TEST_CASE("a PNG file cut at any byte, or with any byte changed, gives a picture
             folder.write("bad.png", bytes);
             CHECK_THROWS_AS(read_png_text(folder / "bad.png"), FormatError);
         }
+}
+
+TEST_CASE("a JPEG file is read, and one cut or changed anywhere gives a picture or a FormatError") {
+    std::string jpeg;
+    const auto append = [](void* context, void* data, int size) {
+        static_cast<std::string*>(context)->append(static_cast<char*>(data),
+                                                   static_cast<std::size_t>(size));
+    };
+    const Picture gray = make_picture(17, 9, {120, 120, 120});
+    detail::stb::stbi_write_jpg_to_func(append, &jpeg, 17, 9, 3, gray.rgb.data(), 90);
+    const Picture read = decode_picture(jpeg, "gray.jpg");
+    REQUIRE(read.rgb.size() == gray.rgb.size());
+    for (std::size_t i = 0; i < read.rgb.size(); ++i)
+        CHECK(std::abs(int{read.rgb[i]} - int{gray.rgb[i]}) <= 2);
+    std::size_t refused = 0;
+    const auto attempt = [&](const std::string& bytes) {
+        try {
+            const Picture picture = decode_picture(bytes, "bad.jpg");
+            CHECK(!picture.rgb.empty());
+        } catch (const FormatError&) {
+            ++refused;
+        }
+    };
+    for (std::size_t length = 0; length < jpeg.size(); ++length) attempt(jpeg.substr(0, length));
+    for (std::size_t i = 0; i < jpeg.size(); ++i)
+        for (const int bits : {1, 0x80, 0xFF}) {
+            std::string bytes = jpeg;
+            bytes[i] = static_cast<char>(bytes[i] ^ bits);
+            attempt(bytes);
+        }
+    CHECK(refused > jpeg.size());
+    // A Huffman table of more than 256 symbols, before and after the start of the scan.
+    std::string table = std::string("\xFF\xC4\x10\x13\x00", 5) + std::string(16, '\xFF');
+    table.resize(2 + 0x1013);
+    CHECK_THROWS_WITH_AS(decode_picture(std::string(jpeg).insert(2, table), "table.jpg"),
+                         doctest::Contains("Huffman"), FormatError);
+    CHECK_THROWS_WITH_AS(
+        decode_picture(std::string(jpeg).insert(jpeg.size() - 2, table), "table.jpg"),
+        doctest::Contains("Huffman"), FormatError);
 }
 
 TEST_CASE("a picture that claims an absurd size is refused before memory is taken for it") {
@@ -145,9 +190,11 @@ TEST_CASE("what cannot be read is an error that names the file") {
     CHECK_THROWS_WITH_AS(read_picture(folder / "none.png"), doctest::Contains("none.png"), IoError);
     CHECK_THROWS_WITH_AS(read_picture(folder.path()), doctest::Contains("directory"), IoError);
     folder.write("empty.png", "");
-    CHECK_THROWS_WITH_AS(read_picture(folder / "empty.png"), doctest::Contains("empty"), FormatError);
+    CHECK_THROWS_WITH_AS(read_picture(folder / "empty.png"), doctest::Contains("empty"),
+                         FormatError);
     folder.write("text.png", "this is no picture at all");
-    CHECK_THROWS_WITH_AS(read_picture(folder / "text.png"), doctest::Contains("text.png"), FormatError);
+    CHECK_THROWS_WITH_AS(read_picture(folder / "text.png"), doctest::Contains("text.png"),
+                         FormatError);
     CHECK_THROWS_AS(read_png_text(folder / "text.png"), FormatError);
 }
 
@@ -164,7 +211,8 @@ TEST_CASE("what cannot be written is an error, and nothing is left behind") {
     CHECK_THROWS_AS(write_png(folder / "a.png", Picture{}), ShapeError);
     CHECK(folder.file_count() == 1);
     if (std::filesystem::exists("/dev/full")) {
-        CHECK_THROWS_WITH_AS(write_png("/dev/full", picture), doctest::Contains("/dev/full"), IoError);
+        CHECK_THROWS_WITH_AS(write_png("/dev/full", picture), doctest::Contains("/dev/full"),
+                             IoError);
         CHECK(std::filesystem::is_character_file("/dev/full"));
     }
 }

@@ -76,8 +76,10 @@ TEST_CASE("a file is read as the format says") {
 TEST_CASE("what is written is read back: exactly as F32, rounded as BF16 and F16") {
     TemporaryFolder folder;
     const std::vector<std::pair<std::string, Array>> tensors = {
-        {"z", random_array({3, 5, 7}, 1)}, {"a \"quoted\" ü", random_array({10007}, 2)},
-        {"scalar", random_array({}, 3)},   {"empty", random_array({0, 4}, 4)},
+        {"z", random_array({3, 5, 7}, 1)},
+        {"a \"quoted\" ü", random_array({10007}, 2)},
+        {"scalar", random_array({}, 3)},
+        {"empty", random_array({0, 4}, 4)},
     };
     for (const DType dtype : {DType::f32, DType::bf16, DType::f16, DType::f64}) {
         write_safetensors(folder / "t.safetensors", tensors, dtype, {{"model", "tiny"}});
@@ -139,8 +141,9 @@ TEST_CASE("tensors of several types are written one after the other") {
     std::memcpy(&read, file.view("n").bytes.data(), sizeof read);
     CHECK(read == steps);
     CHECK(file.to_array("w")(1) == 0.5f);
-    CHECK_THROWS_AS(write_safetensors(folder / "u", {{"x", make_array({1})}, {"x", make_array({1})}}),
-                    FormatError);
+    CHECK_THROWS_AS(
+        write_safetensors(folder / "u", {{"x", make_array({1})}, {"x", make_array({1})}}),
+        FormatError);
     CHECK_THROWS_AS(write_safetensors(folder / "u", {{"\xff", make_array({1})}}), FormatError);
     CHECK(folder.file_count() == 1);
 }
@@ -183,7 +186,8 @@ TEST_CASE("a file with any header byte changed is read or refused with a FormatE
 
 TEST_CASE("headers that break a rule of the format are refused, with the reason") {
     TemporaryFolder folder;
-    const auto refused = [&](const std::string& header, const std::string& data, const char* reason) {
+    const auto refused = [&](const std::string& header, const std::string& data,
+                             const char* reason) {
         INFO(header);
         CHECK_THROWS_WITH_AS(open_and_read(folder, with_header(header, data)),
                              doctest::Contains(reason), FormatError);
@@ -193,17 +197,22 @@ TEST_CASE("headers that break a rule of the format are refused, with the reason"
     CHECK_NOTHROW(open_and_read(folder, with_header("{" + a + "}", four)));
     CHECK_NOTHROW(open_and_read(folder, with_header("{}")));
     refused("{" + a + "," + a + "}", four, "duplicate tensor");
-    refused("{" + a + R"(,"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})", "123456", "overlap");
+    refused("{" + a + R"(,"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}})", "123456",
+            "overlap");
     refused("{" + a + R"(,"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", four, "overlap");
     refused("{" + a + R"(,"b":{"dtype":"U8","shape":[1],"data_offsets":[5,6]}})", "123456", "hole");
     refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "12345678", "hole");
     refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}})", four, "bytes 4 to 0");
     refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", four, "expected 8");
     refused(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", four, "need 8");
-    refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,99999999999999999999]}})", four, "");
-    refused(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", four, "large");
-    refused(R"({"a":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}})", "", "large");
-    refused(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", four, "extent");
+    refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,99999999999999999999]}})", four,
+            "");
+    refused(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", four,
+            "large");
+    refused(R"({"a":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}})", "",
+            "large");
+    refused(R"({"a":{"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,4]}})", four,
+            "extent");
     refused(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", four, "negative");
     refused(R"({"a":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}})", four, "fraction");
     refused(R"({"a":{"dtype":"F32","shape":[[1]],"data_offsets":[0,4]}})", four, "list");
@@ -213,8 +222,10 @@ TEST_CASE("headers that break a rule of the format are refused, with the reason"
     refused(R"({"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}})", four, "F31");
     refused(R"({"a":{"dtype":32,"shape":[1],"data_offsets":[0,4]}})", four, "number");
     refused(R"({"a":{"dtype":"F32","shape":[1]}})", four, "no data_offsets");
-    refused(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", four, "duplicate key");
-    refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":[1]}})", four, "unknown key");
+    refused(R"({"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", four,
+            "duplicate key");
+    refused(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":[1]}})", four,
+            "unknown key");
     refused(R"({"a":null})", "", "null");
     refused(R"({"a":[1]})", "", "list");
     refused(R"({"__metadata__":{"a":1}})", "", "number");
@@ -233,8 +244,9 @@ TEST_CASE("headers that break a rule of the format are refused, with the reason"
 
 TEST_CASE("a header length beyond the file or above the limit is refused at once") {
     TemporaryFolder folder;
-    for (const std::uint64_t length : {std::uint64_t{12}, std::uint64_t{100'000'001}, ~std::uint64_t{0},
-                                       std::uint64_t{1} << 63, ~std::uint64_t{7}}) {
+    for (const std::uint64_t length :
+         {std::uint64_t{12}, std::uint64_t{100'000'001}, ~std::uint64_t{0}, std::uint64_t{1} << 63,
+          ~std::uint64_t{7}}) {
         std::string bytes(8, '\0');
         std::memcpy(bytes.data(), &length, sizeof length);
         CHECK_THROWS_AS(open_and_read(folder, bytes + "{}"), FormatError);
@@ -245,13 +257,15 @@ TEST_CASE("a file that is missing, a directory or not to be written is an IoErro
     TemporaryFolder folder;
     CHECK_THROWS_WITH_AS(SafetensorsFile(folder / "none"), doctest::Contains("none"), IoError);
     CHECK_THROWS_AS(SafetensorsFile(folder.path()), IoError);
-    CHECK_THROWS_AS(write_safetensors(folder / "no/such/folder", {{"x", make_array({1})}}), IoError);
+    CHECK_THROWS_AS(write_safetensors(folder / "no/such/folder", {{"x", make_array({1})}}),
+                    IoError);
     CHECK(folder.file_count() == 0);
 }
 
 TEST_CASE("types that are not supported are named") {
     TemporaryFolder folder;
-    folder.write("t", with_header(R"({"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}})", "x"));
+    folder.write("t",
+                 with_header(R"({"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}})", "x"));
     const SafetensorsFile file(folder / "t");
     CHECK_THROWS_WITH_AS(file.to_array("a"), doctest::Contains("F8_E4M3"), FormatError);
 }

@@ -43,10 +43,11 @@ struct Toy {
 using Tensors = std::vector<std::pair<std::string, Array>>;
 
 Tensors toy_tensors() {
-    Tensors tensors = {{"first.weight", make_array({5, 3})},    {"first.bias", make_array({5})},
-                       {"layers.0.weight", make_array({5, 5})}, {"layers.1.weight", make_array({2, 5})},
-                       {"layers.1.bias", make_array({2})},      {"norm.weight", make_array({5})},
-                       {"norm.bias", make_array({5})}};
+    Tensors tensors = {
+        {"first.weight", make_array({5, 3})},    {"first.bias", make_array({5})},
+        {"layers.0.weight", make_array({5, 5})}, {"layers.1.weight", make_array({2, 5})},
+        {"layers.1.bias", make_array({2})},      {"norm.weight", make_array({5})},
+        {"norm.bias", make_array({5})}};
     std::mt19937 random(5);
     for (auto& [name, array] : tensors)
         for (float& value : array) value = std::normal_distribution<float>()(random);
@@ -101,9 +102,10 @@ TEST_CASE("missing, unknown and misshapen tensors are named") {
     CHECK(message(tensors).find("1 unknown (absent.weight)") != std::string::npos);
     tensors = toy_tensors();
     tensors[0].second = make_array({3, 5});
-    CHECK(message(tensors).find("1 of another shape (first.weight is [3, 5], expected [5, 3])") != std::string::npos);
-    CHECK(message({}).find("7 missing (first.weight, first.bias, layers.0.weight, layers.1.weight, layers.1.bias, …)") !=
+    CHECK(message(tensors).find("1 of another shape (first.weight is [3, 5], expected [5, 3])") !=
           std::string::npos);
+    CHECK(message({}).find("7 missing (first.weight, first.bias, layers.0.weight, layers.1.weight, "
+                           "layers.1.bias, …)") != std::string::npos);
     tensors = toy_tensors();
     tensors[0].first = "second.weight";
     tensors[1].second = make_array({6});

@@ -10,14 +10,16 @@ using namespace dalle2;
 
 namespace {
 
-const std::vector<std::string> texts = {"a purple elephant left of a red apple", "purple people eat purple apples",
+const std::vector<std::string> texts = {"a purple elephant left of a red apple",
+                                        "purple people eat purple apples",
                                         "the owl's hat: 12 hats!", "Größe, größer"};
 
 }  // namespace
 
 TEST_CASE("with enough merges every word of the texts is one token") {
     const ClipTokenizer tokenizer(train_bpe(texts));
-    for (const char* word : {"a", "purple", "elephant", "left", "apple", "apples", "people", "größe", "größer", "hats"})
+    for (const char* word : {"a", "purple", "elephant", "left", "apple", "apples", "people",
+                             "größe", "größer", "hats"})
         CHECK(tokenizer.encode(word).size() == 1);
     CHECK(tokenizer.encode("elephants").size() > 1);
     CHECK(tokenizer.encode("Purple").size() == 1);
@@ -60,7 +62,8 @@ TEST_CASE("the counts after each merge are those of counting afresh") {
     for (const auto& merge : vocabulary.merges) {
         std::map<std::pair<std::string, std::string>, std::int64_t> counts;
         for (const auto& [symbols, count] : words)
-            for (std::size_t i = 0; i + 1 < symbols.size(); ++i) counts[{symbols[i], symbols[i + 1]}] += count;
+            for (std::size_t i = 0; i + 1 < symbols.size(); ++i)
+                counts[{symbols[i], symbols[i + 1]}] += count;
         std::int64_t most = 0;
         for (const auto& [pair, count] : counts) most = std::max(most, count);
         REQUIRE(counts[merge] == most);
@@ -68,7 +71,8 @@ TEST_CASE("the counts after each merge are those of counting afresh") {
         for (const auto& [symbols, count] : words) {
             std::vector<std::string> merged;
             for (std::size_t i = 0; i < symbols.size(); ++i) {
-                const bool here = i + 1 < symbols.size() && symbols[i] == merge.first && symbols[i + 1] == merge.second;
+                const bool here = i + 1 < symbols.size() && symbols[i] == merge.first &&
+                                  symbols[i + 1] == merge.second;
                 merged.push_back(here ? symbols[i] + symbols[i + 1] : symbols[i]);
                 if (here) ++i;
             }

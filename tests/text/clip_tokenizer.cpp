@@ -25,16 +25,13 @@ namespace {
 const std::filesystem::path golden =
     std::filesystem::path(DALLE2_SOURCE_DIR) / "tests" / "text" / "golden";
 // OpenAI's list of merges, if it lies beside the project.
-const std::filesystem::path openai_file =
-    std::filesystem::path(DALLE2_SOURCE_DIR) / ".." / "shared" / "data" / "bpe_simple_vocab_16e6.txt.gz";
+const std::filesystem::path openai_file = std::filesystem::path(DALLE2_SOURCE_DIR) / ".." /
+                                          "shared" / "data" / "bpe_simple_vocab_16e6.txt.gz";
 
 const std::vector<std::string> texts = {
-    "a red apple on a blue background",
-    "an owl above a snowman on a pink background",
-    "a purple wolf left of an elephant",
-    "the grinning face's hat, 12 times: it's a café!",
-    "a green apple below a red owl",
-    "ein weißer Schneemann rechts der Eule",
+    "a red apple on a blue background",  "an owl above a snowman on a pink background",
+    "a purple wolf left of an elephant", "the grinning face's hat, 12 times: it's a café!",
+    "a green apple below a red owl",     "ein weißer Schneemann rechts der Eule",
 };
 
 ClipTokenizer small_tokenizer(std::int64_t max_length = 12) {
@@ -113,7 +110,8 @@ TEST_CASE("a prompt is framed by start and end, and padded") {
     const std::int32_t end = tokenizer.end_id();
     const auto word = [&](const char* text) { return tokenizer.encode(text).at(0); };
     CHECK(tokens.ids == std::vector<std::int32_t>{tokenizer.start_id(), word("a"), word("red"),
-                                                  word("apple"), end, end, end, end, end, end, end, end});
+                                                  word("apple"), end, end, end, end, end, end, end,
+                                                  end});
     CHECK(tokens.mask == std::vector<std::int32_t>{1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0});
     CHECK(tokens.length == 5);
     CHECK_FALSE(tokens.truncated);
@@ -144,7 +142,8 @@ TEST_CASE("what does not fit is dropped from the end, and named") {
 
 TEST_CASE("decoding gives the words back in lower case") {
     const ClipTokenizer tokenizer = small_tokenizer();
-    CHECK(tokenizer.decode(tokenizer.encode("A RED Apple, zebra café 🦉")) == "a red apple , zebra café 🦉");
+    CHECK(tokenizer.decode(tokenizer.encode("A RED Apple, zebra café 🦉")) ==
+          "a red apple , zebra café 🦉");
     CHECK(tokenizer.decode(tokenizer("a red apple").ids) == "a red apple");
     CHECK(tokenizer.decode({tokenizer.start_id()}, true) == "<|startoftext|>");
     CHECK(tokenizer.decode({}).empty());
@@ -159,10 +158,16 @@ TEST_CASE("bytes that are not UTF-8 count as the replacement character") {
         CHECK(tokenizer.encode(broken) == tokenizer.encode(repaired));
     };
     const std::string r = "\xEF\xBF\xBD";
-    same("a\xFF" "b", "a" + r + "b");
+    same(
+        "a\xFF"
+        "b",
+        "a" + r + "b");
     same("\xC3", r);
     same("\xE2\x82", r);
-    same("\xE2\x82" "a", r + "a");
+    same(
+        "\xE2\x82"
+        "a",
+        r + "a");
     same("\xC0\x80", r + r);
     same("\xED\xA0\x80", r + r + r);
     same("\xF4\x90\x80\x80", r + r + r + r);
@@ -194,9 +199,11 @@ TEST_CASE("merging in candidates' order equals merging the earliest pair again a
     const ClipTokenizer tokenizer = small_tokenizer();
     const auto& vocabulary = tokenizer.vocabulary();
     const auto characters = byte_characters();
-    for (const std::string word : {"apple", "applepurple", "snowmanowl", "eeeeeeee", "x", "backgroundabove"}) {
+    for (const std::string word :
+         {"apple", "applepurple", "snowmanowl", "eeeeeeee", "x", "backgroundabove"}) {
         std::vector<std::string> symbols;
-        for (const char c : word) append_utf8(symbols.emplace_back(), characters[static_cast<unsigned char>(c)]);
+        for (const char c : word)
+            append_utf8(symbols.emplace_back(), characters[static_cast<unsigned char>(c)]);
         symbols.back() += end_of_word;
         for (bool merged = true; merged;) {
             merged = false;
@@ -242,16 +249,18 @@ TEST_CASE("files of a tokenizer that are missing or wrong are errors that name t
     reset();
     folder.write("t/vocab.json", "{\"a\": 0}");
     CHECK_THROWS_WITH_AS(open(), doctest::Contains("missing"), FormatError);
-    for (const char* merges : {"#version\nab\n", "#version\na b c\n", "#version\n a\n", "#version\na \n",
-                               "#version\na b\n\na b\n", "#version\nzz zz\n", "#version\n\xff \xff\n"}) {
+    for (const char* merges :
+         {"#version\nab\n", "#version\na b c\n", "#version\n a\n", "#version\na \n",
+          "#version\na b\n\na b\n", "#version\nzz zz\n", "#version\n\xff \xff\n"}) {
         reset();
         folder.write("t/merges.txt", merges);
         CHECK_THROWS_AS(open(), FormatError);
     }
-    for (const char* config :
-         {R"({"model_max_length": 1})", R"({"model_max_length": -5})", R"({"model_max_length": "77"})",
-          R"({"model_max_length": 77.5})", R"({"model_max_length": 1000000000000})", R"({"pad_token": "nope"})",
-          R"({"pad_token": ""})", R"({"bos_token": 3})", R"({"eos_token": {"content": "!", "lstrip": true}})"}) {
+    for (const char* config : {R"({"model_max_length": 1})", R"({"model_max_length": -5})",
+                               R"({"model_max_length": "77"})", R"({"model_max_length": 77.5})",
+                               R"({"model_max_length": 1000000000000})", R"({"pad_token": "nope"})",
+                               R"({"pad_token": ""})", R"({"bos_token": 3})",
+                               R"({"eos_token": {"content": "!", "lstrip": true}})"}) {
         reset();
         folder.write("t/tokenizer_config.json", config);
         CHECK_THROWS_AS(open(), ConfigError);
@@ -259,15 +268,18 @@ TEST_CASE("files of a tokenizer that are missing or wrong are errors that name t
     reset();
     folder.write("t/tokenizer_config.json", "{");
     CHECK_THROWS_AS(open(), FormatError);
-    folder.write("t/tokenizer_config.json", R"({"model_max_length": 1000000000000000019884624838656})");
+    folder.write("t/tokenizer_config.json",
+                 R"({"model_max_length": 1000000000000000019884624838656})");
     CHECK(open().max_length() == 77);
 }
 
 TEST_CASE("a damaged gzip file is a FormatError") {
     TemporaryFolder folder;
     // gzip of "hello\n", made by the gzip program.
-    const std::string good("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\xe7\x02\x00\x20\x30\x3a\x36"
-                           "\x06\x00\x00\x00", 26);
+    const std::string good(
+        "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\xe7\x02\x00\x20\x30\x3a\x36"
+        "\x06\x00\x00\x00",
+        26);
     CHECK(gunzip(good, "hello.gz") == "hello\n");
     for (std::size_t length = 0; length < good.size(); ++length)
         CHECK_THROWS_AS(gunzip(good.substr(0, length), "cut.gz"), FormatError);

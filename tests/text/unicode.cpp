@@ -58,7 +58,8 @@ TEST_CASE("lower case goes character by character") {
 
 TEST_CASE("text is split as CLIP's regular expression does it") {
     CHECK(words(U"a red apple") == Words{"a", "red", "apple"});
-    CHECK(words(U"it's 'sun ''s we'll've") == Words{"it", "'s", "'s", "un", "''", "s", "we", "'ll", "'ve"});
+    CHECK(words(U"it's 'sun ''s we'll've") ==
+          Words{"it", "'s", "'s", "un", "''", "s", "we", "'ll", "'ve"});
     CHECK(words(U"'x 're'") == Words{"'", "x", "'re", "'"});
     CHECK(words(U"3.14!?") == Words{"3", ".", "1", "4", "!?"});
     CHECK(words(U"½Ⅷ²") == Words{"½", "Ⅷ", "²"});

@@ -10,7 +10,8 @@ using namespace dalle2;
 
 namespace {
 
-const std::vector<std::string> known = {"a", "red", "apple", "owl", "snowman", "elephant", "on", "Café"};
+const std::vector<std::string> known = {"a",       "red",      "apple", "owl",
+                                        "snowman", "elephant", "on",    "Café"};
 
 }  // namespace
 
@@ -30,7 +31,8 @@ TEST_CASE("unknown words are named once, with the known words most like them") {
     CHECK(unknown[2].word == "zebra");
     CHECK(unknown[2].nearest.empty());
     CHECK(unknown_words("snowmen", known)[0].nearest == std::vector<std::string>{"snowman"});
-    CHECK(unknown_words("caf\xC3\xA9s", known)[0].nearest == std::vector<std::string>{"caf\xC3\xA9"});
+    CHECK(unknown_words("caf\xC3\xA9s", known)[0].nearest ==
+          std::vector<std::string>{"caf\xC3\xA9"});
     CHECK(unknown_words("xyz", {}).size() == 1);
 }
 

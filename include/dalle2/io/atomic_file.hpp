@@ -3,8 +3,8 @@
 #pragma once
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <atomic>
@@ -22,8 +22,8 @@ namespace dalle2 {
 
 // A file being written. Until commit() the target is untouched; without commit() (an exception, a
 // return) the temporary file is removed. Throws IoError when the folder cannot be written to or the
-// disk is full. A target that is a device or a pipe (/dev/stdout) is written to directly; a symbolic
-// link is followed.
+// disk is full. A target that is a device or a pipe (/dev/stdout) is written to directly; a
+// symbolic link is followed.
 class AtomicFile {
 public:
     explicit AtomicFile(const std::filesystem::path& path) : target_(path) {

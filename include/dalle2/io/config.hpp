@@ -48,7 +48,8 @@ public:
     // Throws FormatError when `json` is not an object. `where` (a file) stands in messages.
     ConfigReader(Json json, std::string where) : json_(std::move(json)), where_(std::move(where)) {
         if (!json_.is_object())
-            throw FormatError(where_ + " contains " + shown(json_) + "; expected an object, {\"key\": value, …}");
+            throw FormatError(where_ + " contains " + shown(json_) +
+                              "; expected an object, {\"key\": value, …}");
     }
 
     // Reads a file. Throws IoError when it cannot be opened, FormatError when it is not JSON.
@@ -121,7 +122,8 @@ public:
     void finish() const {
         for (const auto& [key, value] : json_.items())
             if (!used_.contains(key) && !value.is_null() && value != false && !key.starts_with('_'))
-                throw ConfigError(where_ + ": unknown key \"" + key + "\" with the value " + shown(value) +
+                throw ConfigError(where_ + ": unknown key \"" + key + "\" with the value " +
+                                  shown(value) +
                                   "; it may change the result, and is not supported");
     }
 
@@ -159,7 +161,8 @@ private:
             if (!value.is_array() || value.size() > 10'000) refuse(key, value, "expected a list");
             T list;
             for (const Json& element : value)
-                list.push_back(convert<typename T::value_type>(key, value, element, smallest, largest));
+                list.push_back(
+                    convert<typename T::value_type>(key, value, element, smallest, largest));
             return list;
         } else {
             return convert<T>(key, value, value, smallest, largest);
@@ -168,9 +171,15 @@ private:
 
     // `value`, or one of its elements, as T.
     template <class T>
-    T convert(const std::string& key, const Json& value, const Json& element, double smallest, double largest) {
+    T convert(const std::string& key, const Json& value, const Json& element, double smallest,
+              double largest) {
         const std::string lists = &value == &element ? "" : "a list of elements, each ";
-        const auto number = [](double x) { return Json(x == std::floor(x) && std::abs(x) < 1e15 ? Json(static_cast<std::int64_t>(x)) : Json(x)).dump(); };
+        const auto number = [](double x) {
+            return Json(x == std::floor(x) && std::abs(x) < 1e15
+                            ? Json(static_cast<std::int64_t>(x))
+                            : Json(x))
+                .dump();
+        };
         const auto range = [&] { return " from " + number(smallest) + " to " + number(largest); };
         if constexpr (std::is_same_v<T, bool>) {
             if (!element.is_boolean()) refuse(key, value, "expected " + lists + "true or false");
@@ -188,14 +197,17 @@ private:
             if (!fits()) refuse(key, value, "expected " + lists + "a whole number" + range());
             return static_cast<T>(element.get<std::int64_t>());
         } else {
-            static_assert(std::is_floating_point_v<T>, "bool, integers, floats, texts and lists of them");
+            static_assert(std::is_floating_point_v<T>,
+                          "bool, integers, floats, texts and lists of them");
             const double found = element.is_number() ? element.get<double>() : std::nan("");
-            if (!(found >= smallest && found <= largest)) refuse(key, value, "expected " + lists + "a number" + range());
+            if (!(found >= smallest && found <= largest))
+                refuse(key, value, "expected " + lists + "a number" + range());
             return static_cast<T>(found);
         }
     }
 
-    [[noreturn]] void refuse(const std::string& key, const Json& value, const std::string& expected) const {
+    [[noreturn]] void refuse(const std::string& key, const Json& value,
+                             const std::string& expected) const {
         throw ConfigError(where_ + ": \"" + key + "\" is " + shown(value) + "; " + expected);
     }
 

@@ -18,7 +18,8 @@ inline std::uint32_t crc32(std::string_view bytes) {
         return entries;
     }();
     std::uint32_t crc = 0xFFFFFFFFu;
-    for (const char c : bytes) crc = table[(crc ^ static_cast<unsigned char>(c)) & 0xFF] ^ (crc >> 8);
+    for (const char c : bytes)
+        crc = table[(crc ^ static_cast<unsigned char>(c)) & 0xFF] ^ (crc >> 8);
     return ~crc;
 }
 

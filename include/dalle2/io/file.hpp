@@ -31,8 +31,7 @@ inline std::string read_file(const std::filesystem::path& path, std::uint64_t li
     };
     errno = 0;
     std::unique_ptr<std::FILE, Close> file(std::fopen(path.string().c_str(), "rb"));
-    if (!file)
-        throw IoError("cannot open " + path.string() + ": " + detail::system_message(errno));
+    if (!file) throw IoError("cannot open " + path.string() + ": " + detail::system_message(errno));
     std::string bytes;
     char buffer[1 << 16];
     while (true) {

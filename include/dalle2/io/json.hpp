@@ -26,11 +26,13 @@ struct JsonLimits {
 
 // Parses JSON. Throws FormatError, naming `name` and the place, for anything that is not JSON, a
 // key that occurs twice in an object, or lists and objects nested deeper than the limit.
-inline Json parse_json(std::string_view text, const std::string& name, const JsonLimits& limits = {}) {
+inline Json parse_json(std::string_view text, const std::string& name,
+                       const JsonLimits& limits = {}) {
     std::vector<std::set<std::string>> keys;  // of the objects around the current place
     const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
         if (depth > limits.depth)
-            throw FormatError(name + ": nested more than " + std::to_string(limits.depth) + " deep");
+            throw FormatError(name + ": nested more than " + std::to_string(limits.depth) +
+                              " deep");
         if (event == Json::parse_event_t::object_start) keys.emplace_back();
         if (event == Json::parse_event_t::object_end) keys.pop_back();
         if (event == Json::parse_event_t::key &&
@@ -43,7 +45,8 @@ inline Json parse_json(std::string_view text, const std::string& name, const Jso
     try {
         return Json::parse(text.begin(), text.end(), check);
     } catch (const Json::parse_error& error) {
-        throw FormatError(name + " is not JSON: " + (text.empty() ? "it is empty" : "mistake at byte ") +
+        throw FormatError(name +
+                          " is not JSON: " + (text.empty() ? "it is empty" : "mistake at byte ") +
                           (text.empty() ? "" : std::to_string(error.byte)) + " of " +
                           std::to_string(text.size()));
     } catch (const Json::exception&) {  // a number beyond the range of double

@@ -37,16 +37,24 @@ struct ComponentKind {
 
 inline constexpr std::array<ComponentKind, 12> component_kinds = {{
     {"tokenizer", "transformers", "CLIPTokenizer", "CLIPTokenizerFast", "vocab.json", ""},
-    {"text_encoder", "transformers", "CLIPTextModelWithProjection", "", "config.json", "model.safetensors"},
-    {"image_encoder", "transformers", "CLIPVisionModelWithProjection", "", "config.json", "model.safetensors"},
-    {"feature_extractor", "transformers", "CLIPImageProcessor", "CLIPFeatureExtractor", "preprocessor_config.json", ""},
-    {"prior", "diffusers", "PriorTransformer", "", "config.json", "diffusion_pytorch_model.safetensors"},
+    {"text_encoder", "transformers", "CLIPTextModelWithProjection", "", "config.json",
+     "model.safetensors"},
+    {"image_encoder", "transformers", "CLIPVisionModelWithProjection", "", "config.json",
+     "model.safetensors"},
+    {"feature_extractor", "transformers", "CLIPImageProcessor", "CLIPFeatureExtractor",
+     "preprocessor_config.json", ""},
+    {"prior", "diffusers", "PriorTransformer", "", "config.json",
+     "diffusion_pytorch_model.safetensors"},
     {"prior_scheduler", "diffusers", "UnCLIPScheduler", "", "scheduler_config.json", ""},
-    {"text_proj", "unclip", "UnCLIPTextProjModel", "", "config.json", "diffusion_pytorch_model.safetensors"},
-    {"decoder", "diffusers", "UNet2DConditionModel", "", "config.json", "diffusion_pytorch_model.safetensors"},
+    {"text_proj", "unclip", "UnCLIPTextProjModel", "", "config.json",
+     "diffusion_pytorch_model.safetensors"},
+    {"decoder", "diffusers", "UNet2DConditionModel", "", "config.json",
+     "diffusion_pytorch_model.safetensors"},
     {"decoder_scheduler", "diffusers", "UnCLIPScheduler", "", "scheduler_config.json", ""},
-    {"super_res_first", "diffusers", "UNet2DModel", "", "config.json", "diffusion_pytorch_model.safetensors"},
-    {"super_res_last", "diffusers", "UNet2DModel", "", "config.json", "diffusion_pytorch_model.safetensors"},
+    {"super_res_first", "diffusers", "UNet2DModel", "", "config.json",
+     "diffusion_pytorch_model.safetensors"},
+    {"super_res_last", "diffusers", "UNet2DModel", "", "config.json",
+     "diffusion_pytorch_model.safetensors"},
     {"super_res_scheduler", "diffusers", "UnCLIPScheduler", "", "scheduler_config.json", ""},
 }};
 
@@ -59,14 +67,15 @@ inline const ComponentKind& component_kind(std::string_view name) {
 
 class ModelDirectory {
 public:
-    // Reads model_index.json. Throws IoError when there is no such folder or index, FormatError when
-    // the index is not JSON, ConfigError for another kind of pipeline or class.
+    // Reads model_index.json. Throws IoError when there is no such folder or index, FormatError
+    // when the index is not JSON, ConfigError for another kind of pipeline or class.
     explicit ModelDirectory(const std::filesystem::path& path) : path_(path) {
         std::error_code ignored;
         if (!std::filesystem::exists(path, ignored))
             throw IoError("no model at " + shown() + ": there is no such directory");
         if (!std::filesystem::is_directory(path, ignored))
-            throw IoError("no model at " + shown() + ": it is a file; give the directory that contains model_index.json");
+            throw IoError("no model at " + shown() +
+                          ": it is a file; give the directory that contains model_index.json");
         const std::filesystem::path index = path / "model_index.json";
         if (!std::filesystem::exists(index, ignored))
             throw IoError("no model at " + shown() + ": the directory has no model_index.json");
@@ -90,8 +99,8 @@ public:
                           ": model_index.json does not list it");
         std::error_code ignored;
         if (!std::filesystem::is_directory(folder, ignored))
-            throw IoError("the model at " + shown() + " is incomplete: the folder " + std::string(component) +
-                          ", listed in model_index.json, is missing");
+            throw IoError("the model at " + shown() + " is incomplete: the folder " +
+                          std::string(component) + ", listed in model_index.json, is missing");
         return folder;
     }
 
@@ -109,12 +118,14 @@ public:
         if (!std::filesystem::exists(expected, ignored)) {
             for (const char* other : {"diffusion_pytorch_model.bin", "pytorch_model.bin"})
                 if (std::filesystem::exists(folder(component) / other, ignored))
-                    throw IoError("the model at " + shown() + " has its weights as " + std::string(component) + "/" +
-                                  other + "; only " + std::string(file) + " is supported: convert it");
+                    throw IoError("the model at " + shown() + " has its weights as " +
+                                  std::string(component) + "/" + other + "; only " +
+                                  std::string(file) + " is supported: convert it");
             const std::filesystem::path index = expected.string() + ".index.json";
             if (std::filesystem::exists(index, ignored))
-                throw IoError("the model at " + shown() + " has the weights of its " + std::string(component) +
-                              " in several files; only one, " + std::string(file) + ", is supported: join them");
+                throw IoError("the model at " + shown() + " has the weights of its " +
+                              std::string(component) + " in several files; only one, " +
+                              std::string(file) + ", is supported: join them");
         }
         return existing(component, file);
     }
@@ -126,33 +137,40 @@ private:
         const std::filesystem::path path = folder(component) / file;
         std::error_code ignored;
         if (!std::filesystem::exists(path, ignored))
-            throw IoError("the model at " + shown() + " is incomplete: the file " + std::string(component) + "/" +
-                          std::string(file) + " is missing");
+            throw IoError("the model at " + shown() + " is incomplete: the file " +
+                          std::string(component) + "/" + std::string(file) + " is missing");
         return path;
     }
 
     void read_index(const Json& index, const std::string& where) {
-        if (!index.is_object())
-            throw FormatError(where + ": expected an object of components");
+        if (!index.is_object()) throw FormatError(where + ": expected an object of components");
         const std::string pipeline = index.value("_class_name", Json()).dump();
         if (pipeline != "\"UnCLIPPipeline\"" && pipeline != "\"UnCLIPImageVariationPipeline\"")
-            throw ConfigError(where + ": _class_name is " + pipeline.substr(0, 60) +
-                              "; supported are \"UnCLIPPipeline\" and \"UnCLIPImageVariationPipeline\"");
+            throw ConfigError(
+                where + ": _class_name is " + pipeline.substr(0, 60) +
+                "; supported are \"UnCLIPPipeline\" and \"UnCLIPImageVariationPipeline\"");
         for (const auto& [name, value] : index.items()) {
-            if (name.starts_with('_') || value.is_null() || value == Json::array({nullptr, nullptr})) continue;
-            const auto known = std::find_if(component_kinds.begin(), component_kinds.end(),
-                                            [&, &n = name](const ComponentKind& kind) { return kind.name == n; });
+            if (name.starts_with('_') || value.is_null() ||
+                value == Json::array({nullptr, nullptr}))
+                continue;
+            const auto known =
+                std::find_if(component_kinds.begin(), component_kinds.end(),
+                             [&, &n = name](const ComponentKind& kind) { return kind.name == n; });
             if (known == component_kinds.end())
                 throw ConfigError(where + ": unknown component \"" + name + "\"");
-            const bool valid = value.is_array() && value.size() == 2 && value[0].is_string() && value[1].is_string();
+            const bool valid = value.is_array() && value.size() == 2 && value[0].is_string() &&
+                               value[1].is_string();
             const std::string class_name = valid ? value[1].get<std::string>() : "";
-            if (class_name.empty() || (class_name != known->class_name && class_name != known->other_class_name))
-                throw ConfigError(where + ": \"" + name + "\" is " + value.dump().substr(0, 80) + "; expected [\"" +
-                                  std::string(known->library) + "\", \"" + std::string(known->class_name) + "\"]");
+            if (class_name.empty() ||
+                (class_name != known->class_name && class_name != known->other_class_name))
+                throw ConfigError(where + ": \"" + name + "\" is " + value.dump().substr(0, 80) +
+                                  "; expected [\"" + std::string(known->library) + "\", \"" +
+                                  std::string(known->class_name) + "\"]");
         }
         for (const ComponentKind& kind : component_kinds) {
             const auto found = index.find(kind.name);
-            if (found != index.end() && found->is_array() && !(*found)[0].is_null()) components_.emplace_back(kind.name);
+            if (found != index.end() && found->is_array() && !(*found)[0].is_null())
+                components_.emplace_back(kind.name);
         }
     }
 
@@ -161,7 +179,8 @@ private:
 };
 
 // Makes the folder of a component (its parents too) and returns it. Throws IoError.
-inline std::filesystem::path make_component_folder(const std::filesystem::path& model, std::string_view component) {
+inline std::filesystem::path make_component_folder(const std::filesystem::path& model,
+                                                   std::string_view component) {
     const std::filesystem::path folder = model / component_kind(component).name;
     std::error_code error;
     std::filesystem::create_directories(folder, error);
@@ -169,8 +188,10 @@ inline std::filesystem::path make_component_folder(const std::filesystem::path& 
     return folder;
 }
 
-// Writes model_index.json for the components named. Throws IoError, ConfigError for an unknown name.
-inline void write_model_index(const std::filesystem::path& model, const std::vector<std::string>& components) {
+// Writes model_index.json for the components named. Throws IoError, ConfigError for an unknown
+// name.
+inline void write_model_index(const std::filesystem::path& model,
+                              const std::vector<std::string>& components) {
     OrderedJson index;
     index["_class_name"] = "UnCLIPPipeline";
     index["_diffusers_version"] = "0.14.0";

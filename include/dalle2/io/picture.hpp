@@ -16,6 +16,7 @@
 #include <dalle2/io/atomic_file.hpp>
 #include <dalle2/io/crc32.hpp>
 #include <dalle2/io/file.hpp>
+#include <dalle2/io/jpeg_check.hpp>
 #include <dalle2/io/stb.hpp>
 #include <dalle2/io/utf8.hpp>
 
@@ -70,7 +71,8 @@ inline Picture picture_from_array(const Array& array, std::int64_t index = 0) {
     return picture;
 }
 
-// The picture as an array [1, height, width, 3] with values from −1 to 1: 2·(level/255) − 1 in float.
+// The picture as an array [1, height, width, 3] with values from −1 to 1: 2·(level/255) − 1 in
+// float.
 inline Array array_from_picture(const Picture& picture) {
     Array array = make_array({1, picture.height, picture.width, 3});
     float* values = array.data();
@@ -80,23 +82,25 @@ inline Array array_from_picture(const Picture& picture) {
 }
 
 struct PictureLimits {
-    std::int64_t pixels = std::int64_t{1} << 26;    // width × height, 8192 × 8192
+    std::int64_t pixels = std::int64_t{1} << 26;  // width × height, 8192 × 8192
     std::uint64_t file_size = std::uint64_t{1} << 28;
 };
 
-// Decodes a picture file held in memory: PNG, JPEG, BMP, GIF (its first frame), TGA, PSD, PNM, HDR.
-// Grey becomes RGB, 16 bits become 8, an alpha channel is dropped, an orientation tag is not
-// applied. `name` stands in messages. Throws FormatError; a size above the limits is refused
-// before anything is allocated for it.
+// Decodes a picture file held in memory: PNG, JPEG or BMP. Grey becomes RGB, 16 bits become 8, an
+// alpha channel is dropped, an orientation tag is not applied. `name` stands in messages. Throws
+// FormatError; a size above the limits is refused before anything is allocated for it.
 inline Picture decode_picture(std::string_view bytes, const std::string& name,
                               const PictureLimits& limits = {}) {
     const auto fail = [&](const std::string& why) {
         throw FormatError("cannot read " + name + " as a picture: " + why +
-                          "; expected PNG, JPEG, BMP or a similar format");
+                          "; expected PNG, JPEG or BMP");
     };
     if (bytes.empty()) fail("it is empty");
     if (bytes.size() > limits.file_size || bytes.size() > std::size_t{INT_MAX})
         fail("it is longer than " + std::to_string(limits.file_size) + " bytes");
+    detail::JpegCheck jpeg(bytes);
+    if (!jpeg.holds()) fail("a Huffman table with too many symbols");
+    bytes = jpeg.checked();
     const auto* data = reinterpret_cast<const detail::stb::stbi_uc*>(bytes.data());
     const int size = static_cast<int>(bytes.size());
     const auto reason = [] {
@@ -110,12 +114,15 @@ inline Picture decode_picture(std::string_view bytes, const std::string& name,
         fail("a size of " + extent + " pixels, more than the limit of " +
              std::to_string(limits.pixels));
     struct Free {
-        void operator()(detail::stb::stbi_uc* pixels) const { detail::stb::stbi_image_free(pixels); }
+        void operator()(detail::stb::stbi_uc* pixels) const {
+            detail::stb::stbi_image_free(pixels);
+        }
     };
     const std::unique_ptr<detail::stb::stbi_uc, Free> pixels(
         detail::stb::stbi_load_from_memory(data, size, &width, &height, &channels, 3));
     if (!pixels) fail(reason());
-    const std::size_t count = 3 * static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
+    const std::size_t count =
+        3 * static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
     return Picture{width, height, std::vector<std::uint8_t>(pixels.get(), pixels.get() + count)};
 }
 
@@ -132,7 +139,8 @@ namespace detail {
 inline constexpr std::string_view png_signature = "\x89PNG\r\n\x1a\n";
 
 inline void append_big_endian(std::string& bytes, std::uint32_t value) {
-    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>((value >> shift) & 0xFF);
+    for (int shift = 24; shift >= 0; shift -= 8)
+        bytes += static_cast<char>((value >> shift) & 0xFF);
 }
 
 inline std::uint32_t read_big_endian(std::string_view bytes) {
@@ -148,7 +156,8 @@ inline std::string png_text_chunk(const std::string& key, const std::string& val
     bool valid = !key.empty() && key.size() <= 79 && key.front() != ' ' && key.back() != ' ';
     for (const char c : key) valid = valid && c >= 32 && c <= 126;
     if (!valid)
-        throw ConfigError("PNG text key \"" + key + "\": expected 1 to 79 printable ASCII characters");
+        throw ConfigError("PNG text key \"" + key +
+                          "\": expected 1 to 79 printable ASCII characters");
     if (value.size() > (std::size_t{1} << 26))
         throw ConfigError("PNG text \"" + key + "\" is longer than 64 MiB");
     bool ascii = true;
@@ -157,7 +166,8 @@ inline std::string png_text_chunk(const std::string& key, const std::string& val
     for (char32_t& code : codes)
         if (code == 0) code = replacement_character;
     std::string chunk = (ascii ? "tEXt" : "iTXt") + key + '\0';
-    if (!ascii) chunk.append(4, '\0');  // not compressed (two bytes), no language, no translated key
+    if (!ascii)
+        chunk.append(4, '\0');  // not compressed (two bytes), no language, no translated key
     return chunk + encode_utf8(codes);
 }
 
@@ -217,7 +227,8 @@ inline PngText read_png_text(const std::filesystem::path& path) {
         if (length > rest.size() - 12) fail("ends in the middle");
         const std::string_view type = rest.substr(4, 4);
         std::string_view data = rest.substr(8, length);
-        if (detail::crc32(rest.substr(4, 4 + length)) != detail::read_big_endian(rest.substr(8 + length)))
+        if (detail::crc32(rest.substr(4, 4 + length)) !=
+            detail::read_big_endian(rest.substr(8 + length)))
             fail("a damaged chunk (its check sum is wrong)");
         rest.remove_prefix(12 + length);
         if (type == "IEND") return text;

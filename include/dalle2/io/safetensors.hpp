@@ -161,8 +161,9 @@ public:
             case DType::bf16: write_as<bfloat16>(values); return;
             case DType::f16: write_as<float16>(values); return;
             case DType::f64: write_as<double>(values); return;
-            default: throw FormatError("tensor \"" + tensor.name + "\": floats cannot be written as " +
-                                       std::string(to_string(tensor.dtype)));
+            default:
+                throw FormatError("tensor \"" + tensor.name + "\": floats cannot be written as " +
+                                  std::string(to_string(tensor.dtype)));
         }
     }
     void add(const Array& array) { add(std::span<const float>(array.data(), array.size())); }
@@ -186,7 +187,8 @@ public:
 
 private:
     static std::uint64_t byte_count(const TensorInfo& tensor) {
-        return detail::checked_byte_count(tensor.shape, tensor.dtype, "tensor \"" + tensor.name + "\"");
+        return detail::checked_byte_count(tensor.shape, tensor.dtype,
+                                          "tensor \"" + tensor.name + "\"");
     }
     const TensorInfo& next_tensor() const {
         if (next_ >= tensors_.size())
@@ -207,7 +209,8 @@ private:
         std::array<Stored, 4096> piece;
         for (std::size_t begin = 0; begin < values.size(); begin += piece.size()) {
             const std::size_t count = std::min(piece.size(), values.size() - begin);
-            for (std::size_t i = 0; i < count; ++i) piece[i] = static_cast<Stored>(values[begin + i]);
+            for (std::size_t i = 0; i < count; ++i)
+                piece[i] = static_cast<Stored>(values[begin + i]);
             file_.write(piece.data(), count * sizeof(Stored));
         }
     }
@@ -217,11 +220,12 @@ private:
     std::size_t next_ = 0;
 };
 
-// Writes the arrays, in their order, all as `dtype` (F32, BF16, F16 or F64). Throws as the writer does.
-inline void write_safetensors(const std::filesystem::path& path,
-                              const std::vector<std::pair<std::string, Array>>& tensors,
-                              DType dtype = DType::f32,
-                              const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
+// Writes the arrays, in their order, all as `dtype` (F32, BF16, F16 or F64). Throws as the writer
+// does.
+inline void write_safetensors(
+    const std::filesystem::path& path, const std::vector<std::pair<std::string, Array>>& tensors,
+    DType dtype = DType::f32,
+    const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
     std::vector<TensorInfo> infos;
     for (const auto& [name, array] : tensors) infos.push_back({name, shape_of(array), dtype});
     SafetensorsWriter writer(path, std::move(infos), metadata);

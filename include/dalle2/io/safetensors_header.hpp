@@ -23,7 +23,23 @@
 namespace dalle2 {
 
 // The element types of the format.
-enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, f8_e4m3, f8_e5m2 };
+enum class DType {
+    f64,
+    f32,
+    f16,
+    bf16,
+    i64,
+    i32,
+    i16,
+    i8,
+    u64,
+    u32,
+    u16,
+    u8,
+    boolean,
+    f8_e4m3,
+    f8_e5m2
+};
 
 namespace detail {
 
@@ -95,7 +111,8 @@ struct SafetensorsHeader {
 };
 
 // Receives the header's JSON piece by piece, so that no hostile header can make a large document:
-// {"name": {"dtype": text, "shape": [n, …], "data_offsets": [begin, end]}, "__metadata__": {text: text}}.
+// {"name": {"dtype": text, "shape": [n, …], "data_offsets": [begin, end]}, "__metadata__": {text:
+// text}}.
 class SafetensorsHeaderParser {
 public:
     using Json = nlohmann::json;
@@ -116,11 +133,13 @@ public:
             name_ = key;
             in_metadata_ = key == "__metadata__";
         } else if (in_metadata_) {
-            if (header_.metadata.contains(key)) fail("duplicate key \"" + key + "\" in __metadata__");
+            if (header_.metadata.contains(key))
+                fail("duplicate key \"" + key + "\" in __metadata__");
             field_ = key;
         } else {
             const auto known = std::find(fields.begin(), fields.end(), key);
-            if (known == fields.end()) fail("tensor \"" + name_ + "\": unknown key \"" + key + "\"");
+            if (known == fields.end())
+                fail("tensor \"" + name_ + "\": unknown key \"" + key + "\"");
             bool& seen = seen_[static_cast<std::size_t>(known - fields.begin())];
             if (seen) fail("tensor \"" + name_ + "\": duplicate key \"" + key + "\"");
             seen = true;
@@ -169,7 +188,8 @@ public:
             tensor.shape.push_back(static_cast<std::int64_t>(number));
         } else {
             (offsets_ == 0 ? tensor.begin : tensor.end) = number;
-            if (++offsets_ > 2) fail("tensor \"" + name_ + "\": data_offsets has more than 2 numbers");
+            if (++offsets_ > 2)
+                fail("tensor \"" + name_ + "\": data_offsets has more than 2 numbers");
         }
         return true;
     }
@@ -193,7 +213,8 @@ private:
         throw FormatError(where_ + " is not a valid safetensors file: " + what);
     }
     [[noreturn]] void unexpected(const std::string& what) const {
-        fail("unexpected " + what + " in the header" + (name_.empty() ? "" : " at \"" + name_ + "\""));
+        fail("unexpected " + what + " in the header" +
+             (name_.empty() ? "" : " at \"" + name_ + "\""));
     }
 
     SafetensorsHeader& header_;
@@ -239,19 +260,22 @@ inline SafetensorsHeader read_safetensors_header(std::string_view file, const st
         const std::string place =
             " bytes " + std::to_string(tensor.begin) + " to " + std::to_string(tensor.end);
         if (tensor.end < tensor.begin) fail(name + " has" + place);
-        const std::uint64_t size = checked_byte_count(tensor.shape, tensor.dtype, where + ", " + name);
+        const std::uint64_t size =
+            checked_byte_count(tensor.shape, tensor.dtype, where + ", " + name);
         if (tensor.end - tensor.begin != size)
             fail(name + " has" + place + ", expected " + std::to_string(size) + " for " +
                  std::string(to_string(tensor.dtype)) + " " + to_string(tensor.shape));
         if (tensor.begin != expected_begin)
-            fail(name + " has" + place + (tensor.begin < expected_begin ? ", an overlap" : ", a hole") +
+            fail(name + " has" + place +
+                 (tensor.begin < expected_begin ? ", an overlap" : ", a hole") +
                  "; expected to begin at " + std::to_string(expected_begin));
         expected_begin = tensor.end;
     }
     const std::uint64_t available = file.size() - header.data_begin;
     if (expected_begin != available)
-        fail("its tensors need " + std::to_string(expected_begin) + " bytes after the header, there are " +
-             std::to_string(available) + (available < expected_begin ? " (cut off?)" : ""));
+        fail("its tensors need " + std::to_string(expected_begin) +
+             " bytes after the header, there are " + std::to_string(available) +
+             (available < expected_begin ? " (cut off?)" : ""));
     return header;
 }
 
@@ -279,13 +303,15 @@ std::string make_safetensors_header(const std::vector<Tensor>& tensors, ByteCoun
     std::uint64_t offset = 0;
     for (const Tensor& tensor : tensors) {
         if (tensor.name == "__metadata__" || !names.insert(tensor.name).second)
-            throw FormatError("cannot write " + where + ": two tensors named \"" + tensor.name + "\"");
+            throw FormatError("cannot write " + where + ": two tensors named \"" + tensor.name +
+                              "\"");
         header += (header.size() == 1 ? "" : ",") + quoted(tensor.name) + ":{\"dtype\":\"" +
                   std::string(to_string(tensor.dtype)) + "\",\"shape\":[";
         for (std::size_t i = 0; i < tensor.shape.size(); ++i)
             header += (i ? "," : "") + std::to_string(tensor.shape[i]);
         const std::uint64_t end = offset + byte_count(tensor);
-        header += "],\"data_offsets\":[" + std::to_string(offset) + "," + std::to_string(end) + "]}";
+        header +=
+            "],\"data_offsets\":[" + std::to_string(offset) + "," + std::to_string(end) + "]}";
         offset = end;
     }
     header += "}";

@@ -26,7 +26,8 @@
 
 namespace dalle2::detail {
 
-// No picture that this library accepts needs a larger block; a file that claims otherwise is a trap.
+// No picture that this library accepts needs a larger block; a file that claims otherwise is a
+// trap.
 inline constexpr std::size_t largest_stb_block = std::size_t{1} << 30;
 
 inline void* stb_allocate(std::size_t size) {
@@ -74,8 +75,50 @@ inline void stb_check(bool holds) {
 #pragma push_macro("STBIW_REALLOC_SIZED")
 #pragma push_macro("STBIW_MEMMOVE")
 #pragma push_macro("STBIW_UCHAR")
+#pragma push_macro("STBI_NO_JPEG")
+#pragma push_macro("STBI_NO_PNG")
+#pragma push_macro("STBI_NO_BMP")
+#pragma push_macro("STBI_NO_PSD")
+#pragma push_macro("STBI_NO_TGA")
+#pragma push_macro("STBI_NO_GIF")
+#pragma push_macro("STBI_NO_HDR")
+#pragma push_macro("STBI_NO_PIC")
+#pragma push_macro("STBI_NO_PNM")
+#pragma push_macro("STBI_ONLY_JPEG")
+#pragma push_macro("STBI_ONLY_PNG")
+#pragma push_macro("STBI_ONLY_BMP")
+#pragma push_macro("STBI_ONLY_PSD")
+#pragma push_macro("STBI_ONLY_TGA")
+#pragma push_macro("STBI_ONLY_GIF")
+#pragma push_macro("STBI_ONLY_HDR")
+#pragma push_macro("STBI_ONLY_PIC")
+#pragma push_macro("STBI_ONLY_PNM")
+#pragma push_macro("STBI_NO_ZLIB")
+#pragma push_macro("STBI_NO_LINEAR")
+#pragma push_macro("STBI_SUPPORT_ZLIB")
 
 #undef STB_IMAGE_IMPLEMENTATION
+#undef STBI_NO_JPEG
+#undef STBI_NO_PNG
+#undef STBI_NO_BMP
+#undef STBI_NO_PSD
+#undef STBI_NO_TGA
+#undef STBI_NO_GIF
+#undef STBI_NO_HDR
+#undef STBI_NO_PIC
+#undef STBI_NO_PNM
+#undef STBI_ONLY_JPEG
+#undef STBI_ONLY_PNG
+#undef STBI_ONLY_BMP
+#undef STBI_ONLY_PSD
+#undef STBI_ONLY_TGA
+#undef STBI_ONLY_GIF
+#undef STBI_ONLY_HDR
+#undef STBI_ONLY_PIC
+#undef STBI_ONLY_PNM
+#undef STBI_NO_ZLIB
+#undef STBI_NO_LINEAR
+#undef STBI_SUPPORT_ZLIB
 #undef STBI_INCLUDE_STB_IMAGE_H
 #undef STB_IMAGE_STATIC
 #undef STBI_NO_STDIO
@@ -112,6 +155,10 @@ inline void stb_check(bool holds) {
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STBI_NO_STDIO
+// The formats that pictures come in; each further decoder would be one more door.
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_BMP
 #define STBI_MAX_DIMENSIONS (1 << 16)
 #define STBI_ASSERT(x) ::dalle2::detail::stb_check(x)
 #define STBI_MALLOC(size) ::dalle2::detail::stb_allocate(size)
@@ -218,6 +265,27 @@ namespace dalle2::detail::stb {
 #undef stbiw__zlib_huffa
 #undef stbiw__zlib_huffb
 
+#pragma pop_macro("STBI_SUPPORT_ZLIB")
+#pragma pop_macro("STBI_NO_LINEAR")
+#pragma pop_macro("STBI_NO_ZLIB")
+#pragma pop_macro("STBI_ONLY_PNM")
+#pragma pop_macro("STBI_ONLY_PIC")
+#pragma pop_macro("STBI_ONLY_HDR")
+#pragma pop_macro("STBI_ONLY_GIF")
+#pragma pop_macro("STBI_ONLY_TGA")
+#pragma pop_macro("STBI_ONLY_PSD")
+#pragma pop_macro("STBI_ONLY_BMP")
+#pragma pop_macro("STBI_ONLY_PNG")
+#pragma pop_macro("STBI_ONLY_JPEG")
+#pragma pop_macro("STBI_NO_PNM")
+#pragma pop_macro("STBI_NO_PIC")
+#pragma pop_macro("STBI_NO_HDR")
+#pragma pop_macro("STBI_NO_GIF")
+#pragma pop_macro("STBI_NO_TGA")
+#pragma pop_macro("STBI_NO_PSD")
+#pragma pop_macro("STBI_NO_BMP")
+#pragma pop_macro("STBI_NO_PNG")
+#pragma pop_macro("STBI_NO_JPEG")
 #pragma pop_macro("STBIW_UCHAR")
 #pragma pop_macro("STBIW_MEMMOVE")
 #pragma pop_macro("STBIW_REALLOC_SIZED")

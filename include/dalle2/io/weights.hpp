@@ -25,7 +25,8 @@ namespace detail {
 
 // Tensors that some checkpoints contain although they are no weights: tables of 0, 1, 2, …
 inline bool is_ignored_tensor(const std::string& name) {
-    return name == "text_model.embeddings.position_ids" || name == "vision_model.embeddings.position_ids";
+    return name == "text_model.embeddings.position_ids" ||
+           name == "vision_model.embeddings.position_ids";
 }
 
 // " 3 missing (a, b, c);" or nothing.
@@ -33,15 +34,17 @@ inline std::string counted_names(const std::vector<std::string>& names, const ch
     constexpr std::size_t most = 5;
     if (names.empty()) return "";
     std::string text = " " + std::to_string(names.size()) + " " + what + " (";
-    for (std::size_t i = 0; i < std::min(most, names.size()); ++i) text += (i ? ", " : "") + names[i];
+    for (std::size_t i = 0; i < std::min(most, names.size()); ++i)
+        text += (i ? ", " : "") + names[i];
     return text + (names.size() > most ? ", …);" : ");");
 }
 
 }  // namespace detail
 
 // Loads every parameter of `module` from a file whose tensors have exactly its names and shapes.
-// Missing, unknown and misshapen tensors are one FormatError that names them, thrown before anything
-// is loaded; values that are not finite are a warning. Throws also as SafetensorsFile does.
+// Missing, unknown and misshapen tensors are one FormatError that names them, thrown before
+// anything is loaded; values that are not finite are a warning. Throws also as SafetensorsFile
+// does.
 template <Engine E, class Module>
 void load_weights(Module& module, const SafetensorsFile& file, const Warn& warn = nullptr) {
     std::set<std::string> expected;
@@ -51,7 +54,8 @@ void load_weights(Module& module, const SafetensorsFile& file, const Warn& warn 
         if (!file.contains(name)) {
             missing.push_back(name);
         } else if (const Shape shape = file.view(name).shape; shape != parameter.shape()) {
-            misshapen.push_back(name + " is " + to_string(shape) + ", expected " + to_string(parameter.shape()));
+            misshapen.push_back(name + " is " + to_string(shape) + ", expected " +
+                                to_string(parameter.shape()));
         }
     });
     for (const std::string& name : file.names())
@@ -66,9 +70,11 @@ void load_weights(Module& module, const SafetensorsFile& file, const Warn& warn 
     }
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         const Array values = file.to_array(name);
-        const auto bad = std::count_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
+        const auto bad =
+            std::count_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
         if (bad > 0 && warn)
-            warn(file.path().string() + ": the tensor " + name + " contains " + std::to_string(bad) +
+            warn(file.path().string() + ": the tensor " + name + " contains " +
+                 std::to_string(bad) +
                  " values that are infinite or not a number; the results will be useless");
         E::load(parameter, values);
     });
@@ -79,8 +85,8 @@ void load_weights(Module& module, const std::filesystem::path& path, const Warn&
     load_weights<E>(module, SafetensorsFile(path), warn);
 }
 
-// Writes every parameter of `module`, in the module's order, as `dtype` (F32, BF16 or F16); the file
-// appears complete or not at all. Throws as SafetensorsWriter does.
+// Writes every parameter of `module`, in the module's order, as `dtype` (F32, BF16 or F16); the
+// file appears complete or not at all. Throws as SafetensorsWriter does.
 template <Engine E, class Module>
 void save_weights(const Module& module, const std::filesystem::path& path, DType dtype = DType::f32,
                   const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
@@ -89,17 +95,21 @@ void save_weights(const Module& module, const std::filesystem::path& path, DType
         tensors.push_back({name, parameter.shape(), dtype});
     });
     SafetensorsWriter writer(path, std::move(tensors), metadata);
-    for_each_parameter(module, [&](const std::string&, const auto& parameter) { writer.add(E::store(parameter)); });
+    for_each_parameter(module, [&](const std::string&, const auto& parameter) {
+        writer.add(E::store(parameter));
+    });
     writer.commit();
 }
 
 // The same for a module that says itself which engine it is made of, Module<E>.
 template <template <Engine> class Module, Engine E>
-void load_weights(Module<E>& module, const std::filesystem::path& path, const Warn& warn = nullptr) {
+void load_weights(Module<E>& module, const std::filesystem::path& path,
+                  const Warn& warn = nullptr) {
     load_weights<E, Module<E>>(module, path, warn);
 }
 template <template <Engine> class Module, Engine E>
-void save_weights(const Module<E>& module, const std::filesystem::path& path, DType dtype = DType::f32,
+void save_weights(const Module<E>& module, const std::filesystem::path& path,
+                  DType dtype = DType::f32,
                   const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
     save_weights<E, Module<E>>(module, path, dtype, metadata);
 }

@@ -24,7 +24,8 @@ namespace dalle2 {
 // have the smaller ids, so that the result depends on the texts alone). With enough merges every
 // word of the texts is one token. The vocabulary is laid out as OpenAI's: 512 byte tokens, merges,
 // <|startoftext|>, <|endoftext|>.
-inline BpeVocabulary train_bpe(const std::vector<std::string>& texts, std::size_t max_merges = detail::most_clip_merges) {
+inline BpeVocabulary train_bpe(const std::vector<std::string>& texts,
+                               std::size_t max_merges = detail::most_clip_merges) {
     std::map<std::string, std::int64_t> counts;
     for (const std::string& text : texts) {
         const std::u32string normalized = lower_case(normalized_nfc(decode_utf8(text)));
@@ -44,7 +45,8 @@ inline BpeVocabulary train_bpe(const std::vector<std::string>& texts, std::size_
     using Pair = std::pair<std::int32_t, std::int32_t>;
     std::vector<Word> words;
     std::map<Pair, std::int64_t> frequency;
-    std::map<Pair, std::set<std::size_t>> places;  // the words in which a pair occurred at some time
+    std::map<Pair, std::set<std::size_t>>
+        places;  // the words in which a pair occurred at some time
     const auto characters = byte_characters();
     const auto count_pairs = [&](std::size_t index, std::int64_t sign) {
         const Word& word = words[index];
@@ -88,7 +90,8 @@ inline BpeVocabulary train_bpe(const std::vector<std::string>& texts, std::size_
             std::vector<std::int32_t>& symbols = words[index].symbols;
             std::vector<std::int32_t> merged;
             for (std::size_t i = 0; i < symbols.size(); ++i) {
-                const bool here = i + 1 < symbols.size() && Pair{symbols[i], symbols[i + 1]} == pair;
+                const bool here =
+                    i + 1 < symbols.size() && Pair{symbols[i], symbols[i + 1]} == pair;
                 merged.push_back(here ? id : symbols[i]);
                 if (here) ++i;
             }

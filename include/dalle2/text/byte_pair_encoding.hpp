@@ -115,7 +115,9 @@ public:
             }
         };
         std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> candidates;
-        const auto at = [&](std::int32_t i) -> Symbol& { return symbols[static_cast<std::size_t>(i)]; };
+        const auto at = [&](std::int32_t i) -> Symbol& {
+            return symbols[static_cast<std::size_t>(i)];
+        };
         const auto propose = [&](std::int32_t left) {
             if (left < 0 || at(left).next < 0) return;
             const auto found = merges_.find(key(at(left).id, at(at(left).next).id));

@@ -52,8 +52,8 @@ public:
                            const std::string& where = "vocabulary")
         : encoding_(std::move(vocabulary), where), options_(std::move(options)) {
         if (options_.max_length < 2 || options_.max_length > 1'000'000)
-            throw ConfigError(where + ": model_max_length is " + std::to_string(options_.max_length) +
-                              "; expected 2 to 1000000");
+            throw ConfigError(where + ": model_max_length is " +
+                              std::to_string(options_.max_length) + "; expected 2 to 1000000");
         for (const SpecialToken* token : {&options_.start, &options_.end, &options_.pad}) {
             const std::int32_t id = encoding_.id(token->content);
             if (id < 0 || token->content.empty())
@@ -112,7 +112,8 @@ public:
         Tokens tokens;
         if (ids.size() > longest - 2) {
             tokens.truncated = true;
-            tokens.dropped = decode({ids.begin() + static_cast<std::ptrdiff_t>(longest - 2), ids.end()});
+            tokens.dropped =
+                decode({ids.begin() + static_cast<std::ptrdiff_t>(longest - 2), ids.end()});
             ids.resize(longest - 2);
         }
         tokens.ids.reserve(longest);
@@ -227,7 +228,8 @@ private:
     BytePairEncoding encoding_;
     ClipTokenizerOptions options_;
     std::vector<Special> raw_specials_, normalized_specials_;
-    std::array<std::int16_t, 0x144> bytes_of_character_{};  // U+0143 is the last of byte_characters()
+    std::array<std::int16_t, 0x144>
+        bytes_of_character_{};  // U+0143 is the last of byte_characters()
     std::int32_t start_ = 0, end_ = 0, pad_ = 0;
 };
 

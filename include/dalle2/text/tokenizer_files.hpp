@@ -59,7 +59,8 @@ inline std::vector<std::string> read_vocabulary(const std::filesystem::path& pat
         if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= tokens.size() ||
             seen[id.get<std::size_t>()])
             throw FormatError(where + ": the token \"" + token + "\" has the number " + id.dump() +
-                              "; expected each of 0 to " + std::to_string(tokens.size() - 1) + " once");
+                              "; expected each of 0 to " + std::to_string(tokens.size() - 1) +
+                              " once");
         seen[id.get<std::size_t>()] = true;
         tokens[id.get<std::size_t>()] = token;
     }
@@ -67,8 +68,8 @@ inline std::vector<std::string> read_vocabulary(const std::filesystem::path& pat
 }
 
 // Reads one special token from a file's value: a text, or an object with content and flags.
-inline void read_special_token(const Json& json, const std::string& where, bool normalized_by_default,
-                               SpecialToken& token) {
+inline void read_special_token(const Json& json, const std::string& where,
+                               bool normalized_by_default, SpecialToken& token) {
     if (json.is_string()) {
         token = {json.get<std::string>(), normalized_by_default};
         return;
@@ -81,7 +82,8 @@ inline void read_special_token(const Json& json, const std::string& where, bool 
         if (key == "normalized" && value.is_boolean()) token.normalized = value.get<bool>();
         const bool flag = key == "lstrip" || key == "rstrip" || key == "single_word";
         if (flag && value != false)
-            throw ConfigError(where + ": " + key + " is " + value.dump() + "; only false is supported");
+            throw ConfigError(where + ": " + key + " is " + value.dump() +
+                              "; only false is supported");
     }
 }
 
@@ -113,7 +115,8 @@ inline ClipTokenizerOptions read_tokenizer_options(const std::filesystem::path& 
         if (added != json.end() && added->is_object())
             for (const auto& [id, value] : added->items()) {
                 SpecialToken token;
-                read_special_token(value, path.string() + ", added_tokens_decoder " + id, true, token);
+                read_special_token(value, path.string() + ", added_tokens_decoder " + id, true,
+                                   token);
                 normalized[token.content] = token.normalized;
             }
     }
@@ -156,8 +159,10 @@ inline ClipTokenizer ClipTokenizer::from_openai_file(const std::filesystem::path
 inline void ClipTokenizer::save(const std::filesystem::path& directory) const {
     std::error_code error;
     std::filesystem::create_directories(directory, error);
-    if (error) throw IoError("cannot make the folder " + directory.string() + ": " + error.message());
-    // Token by token: a document of tens of thousands of keys in their order would be slow to build.
+    if (error)
+        throw IoError("cannot make the folder " + directory.string() + ": " + error.message());
+    // Token by token: a document of tens of thousands of keys in their order would be slow to
+    // build.
     std::string ids = "{";
     for (std::int32_t id = 0; id < vocabulary_size(); ++id)
         ids += (id ? "," : "") + Json(token(id)).dump() + ":" + std::to_string(id);

@@ -43,8 +43,8 @@ inline bool is_number(char32_t code) {
 // Has it the property White_Space?
 inline bool is_white_space(char32_t code) {
     return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 ||
-           code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 ||
-           code == 0x202F || code == 0x205F || code == 0x3000;
+           code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||
+           code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
 }
 
 // Normal form C. Takes n log n steps however many combining marks follow one another, where
@@ -57,8 +57,8 @@ inline std::u32string normalized_nfc(std::u32string_view codes) {
     for (const char32_t code : codes) {
         utf8proc_int32_t parts[16];
         int boundary = 0;
-        const utf8proc_ssize_t count = utf8proc_decompose_char(detail::utf8proc_code(code), parts, 16,
-                                                               UTF8PROC_DECOMPOSE, &boundary);
+        const utf8proc_ssize_t count = utf8proc_decompose_char(detail::utf8proc_code(code), parts,
+                                                               16, UTF8PROC_DECOMPOSE, &boundary);
         if (count < 0 || count > 16)
             buffer.push_back(detail::utf8proc_code(code));
         else
@@ -72,15 +72,15 @@ inline std::u32string normalized_nfc(std::u32string_view codes) {
             ++begin;
             continue;
         }
-        const auto end =
-            std::find_if(begin, buffer.end(), [&](auto code) { return combining_class(code) == 0; });
+        const auto end = std::find_if(begin, buffer.end(),
+                                      [&](auto code) { return combining_class(code) == 0; });
         std::stable_sort(begin, end,
                          [&](auto a, auto b) { return combining_class(a) < combining_class(b); });
         begin = end;
     }
-    const utf8proc_ssize_t length =
-        utf8proc_normalize_utf32(buffer.data(), static_cast<utf8proc_ssize_t>(buffer.size()),
-                                 static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
+    const utf8proc_ssize_t length = utf8proc_normalize_utf32(
+        buffer.data(), static_cast<utf8proc_ssize_t>(buffer.size()),
+        static_cast<utf8proc_option_t>(UTF8PROC_COMPOSE | UTF8PROC_STABLE));
     return std::u32string(buffer.begin(), buffer.begin() + std::max<utf8proc_ssize_t>(length, 0));
 }
 

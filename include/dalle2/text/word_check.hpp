@@ -41,18 +41,21 @@ inline std::size_t edit_distance(std::u32string_view a, std::u32string_view b) {
 // The words of letters in a prompt that are not among `known` (in lower case), each once, in their
 // order, with up to `suggestions` known words that are less than half different. The work is
 // bounded whatever the prompt: only the first 32 get suggestions, and only if shorter than 64.
-inline std::vector<UnknownWord> unknown_words(std::string_view prompt, const std::vector<std::string>& known,
+inline std::vector<UnknownWord> unknown_words(std::string_view prompt,
+                                              const std::vector<std::string>& known,
                                               std::size_t suggestions = 3) {
     constexpr std::size_t most_suggested = 32, longest_suggested = 64;
     std::set<std::u32string> known_words;
-    for (const std::string& word : known) known_words.insert(lower_case(normalized_nfc(decode_utf8(word))));
+    for (const std::string& word : known)
+        known_words.insert(lower_case(normalized_nfc(decode_utf8(word))));
 
     std::vector<UnknownWord> unknown;
     std::set<std::u32string> reported;
     const std::u32string text = lower_case(normalized_nfc(decode_utf8(prompt)));
     for_each_word(text, [&](std::u32string_view view) {
         const std::u32string word(view);
-        if (!is_letter(word[0]) || known_words.contains(word) || !reported.insert(word).second) return;
+        if (!is_letter(word[0]) || known_words.contains(word) || !reported.insert(word).second)
+            return;
         UnknownWord& result = unknown.emplace_back(UnknownWord{encode_utf8(word), {}});
         if (unknown.size() > most_suggested || word.size() > longest_suggested) return;
         std::vector<std::pair<std::size_t, std::u32string>> candidates;
