@@ -82,8 +82,9 @@ struct VectorKernels {
 #endif
 
 namespace portable {
-#include <dalle2/kernels/simd/all.inl>
 #include <dalle2/kernels/simd/vector_portable.inl>
+
+#include <dalle2/kernels/simd/all.inl>
 }  // namespace portable
 
 #if DALLE2_X86
@@ -95,8 +96,9 @@ namespace portable {
 #pragma GCC target("avx2,fma")
 #endif
 namespace avx2 {
-#include <dalle2/kernels/simd/all.inl>
 #include <dalle2/kernels/simd/vector_avx2.inl>
+
+#include <dalle2/kernels/simd/all.inl>
 }  // namespace avx2
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -114,8 +116,9 @@ namespace avx2 {
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #endif
 namespace avx512 {
-#include <dalle2/kernels/simd/all.inl>
 #include <dalle2/kernels/simd/vector_avx512.inl>
+
+#include <dalle2/kernels/simd/all.inl>
 }  // namespace avx512
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -134,8 +137,9 @@ namespace avx512 {
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
 #endif
 namespace avx512_bf16 {
-#include <dalle2/kernels/simd/all.inl>
 #include <dalle2/kernels/simd/vector_avx512.inl>
+
+#include <dalle2/kernels/simd/all.inl>
 }  // namespace avx512_bf16
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -153,6 +157,20 @@ namespace avx512_bf16 {
 #undef DALLE2_INLINE
 #undef DALLE2_LAMBDA
 #undef DALLE2_UNROLL
+
+// Programs of many files can compile the vector code once instead of in each: all define
+// DALLE2_SEPARATE_KERNELS, and one of them includes separate.hpp.
+#ifdef DALLE2_SEPARATE_KERNELS
+extern template VectorKernels<float> portable::table<float>();
+extern template VectorKernels<bfloat16> portable::table<bfloat16>();
+#if DALLE2_X86
+extern template VectorKernels<float> avx2::table<float>();
+extern template VectorKernels<bfloat16> avx2::table<bfloat16>();
+extern template VectorKernels<float> avx512::table<float>();
+extern template VectorKernels<bfloat16> avx512::table<bfloat16>();
+extern template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
+#endif
+#endif
 
 // The functions of the instruction set that runs now.
 template <class T>

@@ -1,0 +1,19 @@
+// The vector code itself, for the one file of a program that compiles it where the others define
+// DALLE2_SEPARATE_KERNELS (see simd.hpp).
+#pragma once
+
+#include <dalle2/kernels/simd.hpp>
+
+namespace dalle2::kernels {
+
+template VectorKernels<float> portable::table<float>();
+template VectorKernels<bfloat16> portable::table<bfloat16>();
+#if DALLE2_X86
+template VectorKernels<float> avx2::table<float>();
+template VectorKernels<bfloat16> avx2::table<bfloat16>();
+template VectorKernels<float> avx512::table<float>();
+template VectorKernels<bfloat16> avx512::table<bfloat16>();
+template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
+#endif
+
+}  // namespace dalle2::kernels
