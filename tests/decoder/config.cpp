@@ -91,7 +91,7 @@ TEST_CASE("an upsampler's config is read") {
 
 TEST_CASE("what is written of a UNet is read back the same") {
     UNetConfig decoder = unet_config({decoder_json(), ""});
-    decoder.levels = {{6, true, false, 3}, {9, false, true, 9}, {12, true, true, 4}};
+    decoder.levels = {{6, true, false, 3}, {9, false, true, 9}, {12, true, false, 4}};
     decoder.norm_num_groups = 3;
     decoder.norm_eps = 1e-6;
     decoder.sample_size = 12;
@@ -106,12 +106,21 @@ TEST_CASE("what is written of a UNet is read back the same") {
             CHECK(read.levels[i].channels == c.levels[i].channels);
             CHECK(read.levels[i].down_attention == c.levels[i].down_attention);
             CHECK(read.levels[i].up_attention == c.levels[i].up_attention);
-            if (c.context_width) CHECK(read.levels[i].head_width == c.levels[i].head_width);
+            if (c.levels[i].down_attention || c.levels[i].up_attention)
+                CHECK(read.levels[i].head_width == c.levels[i].head_width);
         }
         CHECK(read.sinusoid.freq_shift == c.sinusoid.freq_shift);
         CHECK(read.sinusoid.flip_sin_to_cos == c.sinusoid.flip_sin_to_cos);
         CHECK(read.norm_eps == c.norm_eps);
     }
+}
+
+TEST_CASE("head widths that the reference cannot express are an error on writing") {
+    UNetConfig c = unet_config({decoder_json(), ""});
+    c.levels = {{8}, {12, true, true, 6}};
+    CHECK(Json(to_json(c))["attention_head_dim"] == 6);
+    c.levels = {{8, false, true, 4}, {12, true, true, 6}};
+    CHECK_THROWS_AS(to_json(c), ConfigError);
 }
 
 TEST_CASE("a text projection's config is read and written") {
@@ -171,7 +180,9 @@ TEST_CASE("absurd values of a UNet are errors") {
         CHECK_MESSAGE(error_with(decoder_json(), "block_out_channels", value) != "", value.dump());
     CHECK(error_with(decoder_json(), "attention_head_dim", 7).find("attention_head_dim") != std::string::npos);
     CHECK(error_with(decoder_json(), "attention_head_dim", Json::array({64, 64})) != "");
-    CHECK(error_with(decoder_json(), "attention_head_dim", Json::array({7, 64, 32, 128})) == "");
+    CHECK(error_with(decoder_json(), "attention_head_dim", Json::array({64, 32, 32, 64})) == "");
+    CHECK(error_with(decoder_json(), "attention_head_dim", Json::array({64, 32, 32, 128})).find("down and up") !=
+          std::string::npos);
     CHECK(error_with(decoder_json(), "sample_size", 36).find("a multiple of 8") != std::string::npos);
     CHECK(error_with(decoder_json(), "norm_eps", -1) != "");
     CHECK(error_with(decoder_json(), "freq_shift", 1e12) != "");

@@ -87,16 +87,44 @@ inline void read_levels(ConfigReader& reader, UNetConfig& c, bool conditional) {
                                          : std::vector<std::int64_t>(count, UNetLevel{}.head_width);
     c.norm_num_groups = reader.get_or<std::int64_t>("norm_num_groups", 32, 1, 65536);
     for (std::size_t i = 0; i < count; ++i) {
-        const UNetLevel level = {channels[i], down[i], up[count - 1 - i], head_widths[i]};
+        UNetLevel level = {channels[i], down[i], up[count - 1 - i]};
         if (level.channels % c.norm_num_groups)
             reader.refuse("block_out_channels",
                           "expected multiples of norm_num_groups, " + std::to_string(c.norm_num_groups));
-        const bool attends = level.down_attention || level.up_attention || (c.mid_attention && i + 1 == count);
-        if (attends && level.channels % level.head_width)
+        const bool attends_down = level.down_attention || (c.mid_attention && i + 1 == count);
+        // The reference reads a list of head widths from its beginning on the way up too, where
+        // the levels come in the opposite order.
+        const std::int64_t down_width = head_widths[i], up_width = head_widths[count - 1 - i];
+        if (attends_down && level.up_attention && down_width != up_width)
+            reader.refuse("attention_head_dim", "supported: the same width on the way down and up");
+        level.head_width = attends_down || !level.up_attention ? down_width : up_width;
+        if ((attends_down || level.up_attention) && level.channels % level.head_width)
             reader.refuse("attention_head_dim",
                           "expected a divisor of the level's channels, " + std::to_string(level.channels));
         c.levels.push_back(level);
     }
+}
+
+// The head widths as the reference reads them: a number, or a list where levels differ. Throws
+// ConfigError where the reference has no way to say it.
+inline OrderedJson head_widths_to_json(const UNetConfig& c) {
+    const std::size_t count = c.levels.size();
+    std::vector<std::int64_t> list(count, 0);
+    std::int64_t some = UNetLevel{}.head_width;
+    const auto set = [&](std::size_t place, std::int64_t width) {
+        if (list[place] && list[place] != width)
+            throw ConfigError("a UNet with attention heads " + std::to_string(list[place]) + " and " +
+                              std::to_string(width) + " wide cannot be written: diffusers has no config for it");
+        list[place] = some = width;
+    };
+    for (std::size_t i = 0; i < count; ++i) {
+        const UNetLevel& level = c.levels[i];
+        if (level.down_attention || (c.mid_attention && i + 1 == count)) set(i, level.head_width);
+        if (level.up_attention) set(count - 1 - i, level.head_width);
+    }
+    std::replace(list.begin(), list.end(), std::int64_t{0}, some);
+    if (std::count(list.begin(), list.end(), some) == static_cast<std::ptrdiff_t>(count)) return some;
+    return list;
 }
 
 // What both classes have.
@@ -181,14 +209,14 @@ inline UNetConfig unet_config(ConfigReader reader) {
     return c;
 }
 
-// As UNet2DConditionModel if the UNet has a context, else as UNet2DModel.
+// As UNet2DConditionModel if the UNet has a context, else as UNet2DModel. Throws ConfigError for
+// head widths that neither can express.
 inline OrderedJson to_json(const UNetConfig& c) {
     const bool conditional = c.context_width > 0;
-    std::vector<std::int64_t> channels, head_widths;
+    std::vector<std::int64_t> channels;
     std::vector<std::string> down, up;
     for (const UNetLevel& level : c.levels) {
         channels.push_back(level.channels);
-        head_widths.push_back(level.head_width);
         down.push_back(level.down_attention ? detail::attention_down : detail::plain_down);
         up.insert(up.begin(), level.up_attention ? detail::attention_up : detail::plain_up);
     }
@@ -197,12 +225,7 @@ inline OrderedJson to_json(const UNetConfig& c) {
     json["_diffusers_version"] = "0.14.0";
     json["act_fn"] = "silu";
     if (conditional) {
-        const bool equal = std::count(head_widths.begin(), head_widths.end(), head_widths.front()) ==
-                           static_cast<std::ptrdiff_t>(head_widths.size());
-        if (equal)
-            json["attention_head_dim"] = head_widths.front();
-        else
-            json["attention_head_dim"] = head_widths;
+        json["attention_head_dim"] = detail::head_widths_to_json(c);
         json["class_embed_type"] = "identity";
         json["cross_attention_dim"] = c.context_width;
         json["mid_block_type"] = "UNetMidBlock2DSimpleCrossAttn";
