@@ -17,6 +17,7 @@
 #include <dalle2/train/clip_task.hpp>
 #include <dalle2/train/decoder_task.hpp>
 #include <dalle2/train/emoji_model.hpp>
+#include <dalle2/train/export.hpp>
 #include <dalle2/train/prior_task.hpp>
 #include <dalle2/train/text_tokens.hpp>
 #include <dalle2/train/trainer.hpp>
@@ -45,10 +46,6 @@ struct TrainOptions {
     int threads = 0;
     bool resume = false;
 };
-
-fs::path checkpoint_of(const fs::path& run, const std::string& stage) {
-    return run / stage / "checkpoint.safetensors";
-}
 
 // What a stage learns from, and how many files of it could not be used.
 class Data {
@@ -111,22 +108,8 @@ dalle2::ClipTokenizer tokenizer_of(const TrainOptions& options, const Data& data
 template <template <dalle2::Engine> class Module, dalle2::Engine E, class Config>
 std::shared_ptr<const Module<E>> trained(const fs::path& checkpoint, const std::string& prefix,
                                          const Config& config) {
-    if (!fs::exists(checkpoint))
-        throw IoError("no " + checkpoint.string() + ", which this stage builds on; train " +
-                      checkpoint.parent_path().filename().string() + " first");
-    const dalle2::SafetensorsFile file(checkpoint);
     const auto module = std::make_shared<Module<E>>(config);
-    dalle2::for_each_parameter(
-        *module,
-        [&](const std::string& name, auto& parameter) {
-            const std::string tensor = name + "/average";
-            if (!file.contains(tensor) || file.view(tensor).shape != parameter.shape())
-                throw dalle2::FormatError(checkpoint.string() + ": no tensor \"" + tensor +
-                                          "\" of shape " + dalle2::to_string(parameter.shape()) +
-                                          "; this checkpoint is of another model");
-            E::load(parameter, file.to_array(tensor));
-        },
-        prefix);
+    dalle2::load_averages<E>(*module, checkpoint, prefix);
     return module;
 }
 
@@ -225,7 +208,7 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
         run(task, options, data, stop);
         return;
     }
-    const fs::path clip = checkpoint_of(options.run, "clip");
+    const fs::path clip = dalle2::stage_checkpoint(options.run, "clip");
     const auto text_encoder =
         trained<dalle2::ClipTextEncoder, Frozen>(clip, "text_encoder", text_config);
     const auto image_encoder =
@@ -251,7 +234,7 @@ void check(const TrainOptions& options) {
         throw ConfigError("--batch " + std::to_string(options.batch) + " cannot be split into " +
                           std::to_string(options.accumulation) +
                           " equal parts; choose another --accumulation");
-    const fs::path checkpoint = checkpoint_of(options.run, options.stage);
+    const fs::path checkpoint = dalle2::stage_checkpoint(options.run, options.stage);
     if (!options.resume && fs::exists(checkpoint))
         throw ConfigError(checkpoint.string() +
                           " is there already; add --resume to go on with it, or choose another "
@@ -278,6 +261,30 @@ constexpr Stage stages[] = {
     {"upsampler", "From 32 pixels to 128; needs no other stage", 30000, 8, 1e-3, 0.01},
 };
 
+void add_export(CLI::App& train_command) {
+    struct Options {
+        fs::path run, model;
+        std::string dtype = "bfloat16";
+    };
+    const auto options = std::make_shared<Options>();
+    CLI::App* command = train_command.add_subcommand(
+        "export", "Last: the run's averaged weights as a model that generate, and diffusers, load");
+    command->add_option("RUN", options->run, "The folder of the run")->required();
+    command->add_option("MODEL", options->model, "The folder to write")->required();
+    command->add_option("--dtype", options->dtype, "Of the weights: bfloat16, float16 or float32")
+        ->check(CLI::IsMember({"bfloat16", "float16", "float32"}).description(""))
+        ->capture_default_str();
+    command->callback([options] {
+        const dalle2::DType dtype = options->dtype == "float32"   ? dalle2::DType::f32
+                                    : options->dtype == "float16" ? dalle2::DType::f16
+                                                                  : dalle2::DType::bf16;
+        std::string stages;
+        for (const std::string& stage : dalle2::export_run(options->run, options->model, dtype))
+            stages += (stages.empty() ? "" : ", ") + stage;
+        std::cout << "written to " << options->model.string() << ": " << stages << std::endl;
+    });
+}
+
 }  // namespace
 
 void add_train(CLI::App& app, const std::stop_token& stop) {
@@ -291,7 +298,10 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
         "  dalle2 train decoder RUN\n"
         "  dalle2 train upsampler RUN\n"
         "Stopped in whatever way, a stage goes on where it was, bit for bit:\n"
-        "  dalle2 train decoder RUN --resume");
+        "  dalle2 train decoder RUN --resume\n"
+        "Then, or to look in between, the averaged weights become a model:\n"
+        "  dalle2 train export RUN MODEL && dalle2 generate \"a red apple\" --model MODEL");
+    add_export(*train_command);
     for (const Stage& stage : stages) {
         const auto options = std::make_shared<TrainOptions>();
         options->stage = stage.name;

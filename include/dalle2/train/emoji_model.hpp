@@ -55,9 +55,12 @@ inline UNetConfig decoder_config() {
             .norm_num_groups = 16, .conditioning = TimeConditioning::scale_shift};
 }
 
+// The UNet is told nothing of where a pixel is. Attention to several tokens made from the embedding
+// lets places differ in what they take from it.
 inline TextProjectionConfig text_projection_config() {
     return {.clip_embeddings_dim = embedding_width, .time_embed_dim = time_embedding_width(decoder_config()),
-            .cross_attention_dim = context_width};
+            .cross_attention_dim = context_width,
+            .clip_extra_context_tokens = 16};
 }
 
 // The upsampler sees the noisy picture and, behind it, the small one enlarged.

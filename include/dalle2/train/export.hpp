@@ -1,0 +1,118 @@
+// From a training run to a model directory: the averaged weights of each finished stage, in the
+// layout that the pipeline loads.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <dalle2/engine/reference.hpp>
+#include <dalle2/pipeline/load.hpp>
+#include <dalle2/train/emoji_model.hpp>
+
+namespace dalle2 {
+
+// Where a stage of a run ("clip", "prior", "decoder", "upsampler") keeps its state.
+inline std::filesystem::path stage_checkpoint(const std::filesystem::path& run, const std::string& stage) {
+    return run / stage / "checkpoint.safetensors";
+}
+
+// Loads the averaged weights of `module`, whose parameters the run calls prefix.name. Throws IoError
+// when the stage has no checkpoint yet, FormatError when it is of another model.
+template <Engine E, class Module>
+void load_averages(Module& module, const std::filesystem::path& checkpoint, const std::string& prefix) {
+    if (!std::filesystem::exists(checkpoint))
+        throw IoError("no " + checkpoint.string() + "; train the stage \"" +
+                      checkpoint.parent_path().filename().string() + "\" first");
+    const SafetensorsFile file(checkpoint);
+    for_each_parameter(
+        module,
+        [&](const std::string& name, auto& parameter) {
+            const std::string tensor = name + "/average";
+            if (!file.contains(tensor) || file.view(tensor).shape != parameter.shape())
+                throw FormatError(checkpoint.string() + ": no tensor \"" + tensor + "\" of shape " +
+                                  to_string(parameter.shape()) + "; this checkpoint is of another model");
+            E::load(parameter, file.to_array(tensor));
+        },
+        prefix);
+}
+
+namespace detail {
+
+template <template <Engine> class Module, class Config>
+void export_component(const std::filesystem::path& run, const std::string& stage, const std::string& prefix,
+                      const Config& config, const std::filesystem::path& model,
+                      const std::vector<std::string>& components, DType dtype) {
+    Module<Reference> module(config);
+    load_averages<Reference>(module, stage_checkpoint(run, stage), prefix);
+    for (const std::string& component : components) save_component(model, component, module, dtype);
+}
+
+// How pictures become the image encoder's input, as transformers' CLIPImageProcessor reads it: the
+// encoder was trained on pictures in -1 to 1.
+inline OrderedJson preprocessor_json(const ClipImageConfig& config) {
+    OrderedJson json;
+    json["image_processor_type"] = "CLIPImageProcessor";
+    json["do_convert_rgb"] = true;
+    json["do_resize"] = true;
+    json["size"] = {{"shortest_edge", config.image_size}};
+    json["resample"] = 3;
+    json["do_center_crop"] = true;
+    json["crop_size"] = {{"height", config.image_size}, {"width", config.image_size}};
+    json["do_rescale"] = true;
+    json["rescale_factor"] = 1.0 / 255.0;
+    json["do_normalize"] = true;
+    json["image_mean"] = {0.5, 0.5, 0.5};
+    json["image_std"] = {0.5, 0.5, 0.5};
+    return json;
+}
+
+}  // namespace detail
+
+// Writes what `run` has finished as a model directory, weights as `dtype`, and returns the names of
+// the stages that it found. The networks are those of the recipe in emoji_model.hpp.
+inline std::vector<std::string> export_run(const std::filesystem::path& run, const std::filesystem::path& model,
+                                           DType dtype = DType::bf16, const GenerationDefaults& defaults = {}) {
+    namespace recipe = emoji_model;
+    std::vector<std::string> stages;
+    const auto finished = [&](const std::string& stage) {
+        if (!std::filesystem::exists(stage_checkpoint(run, stage))) return false;
+        stages.push_back(stage);
+        return true;
+    };
+    const ClipTokenizer tokenizer = ClipTokenizer::from_directory(run / "tokenizer");
+    tokenizer.save(make_component_folder(model, "tokenizer"));
+    std::vector<std::string> components = {"tokenizer"};
+    if (finished("clip")) {
+        detail::export_component<ClipTextEncoder>(run, "clip", "text_encoder", recipe::text_config(tokenizer), model,
+                                                  {"text_encoder"}, dtype);
+        detail::export_component<ClipImageEncoder>(run, "clip", "image_encoder", recipe::image_config(), model,
+                                                   {"image_encoder"}, dtype);
+        write_json(make_component_folder(model, "feature_extractor") / "preprocessor_config.json",
+                   detail::preprocessor_json(recipe::image_config()));
+        components.insert(components.end(), {"text_encoder", "image_encoder", "feature_extractor"});
+    }
+    if (finished("prior")) {
+        detail::export_component<PriorTransformer>(run, "prior", "prior", recipe::prior_config(), model, {"prior"}, dtype);
+        save_schedule_config(model, "prior_scheduler", recipe::prior_schedule());
+        components.insert(components.end(), {"prior", "prior_scheduler"});
+    }
+    if (finished("decoder")) {
+        detail::export_component<TextProjection>(run, "decoder", "text_proj", recipe::text_projection_config(), model,
+                                                 {"text_proj"}, dtype);
+        detail::export_component<UNet>(run, "decoder", "decoder", recipe::decoder_config(), model, {"decoder"}, dtype);
+        save_schedule_config(model, "decoder_scheduler", recipe::decoder_schedule());
+        components.insert(components.end(), {"text_proj", "decoder", "decoder_scheduler"});
+    }
+    if (finished("upsampler")) {
+        detail::export_component<UNet>(run, "upsampler", "super_res", recipe::upsampler_config(), model,
+                                       {"super_res_first", "super_res_last"}, dtype);
+        save_schedule_config(model, "super_res_scheduler", recipe::upsampler_schedule());
+        components.insert(components.end(), {"super_res_first", "super_res_last", "super_res_scheduler"});
+    }
+    save_generation_defaults(model, defaults);
+    write_model_index(model, components);
+    return stages;
+}
+
+}  // namespace dalle2
