@@ -77,11 +77,11 @@ class Case:
             difference = relative_difference(outputs[key], double[key])
             assert difference < 2e-5, (self.name, key, difference)
         self.check_every_parameter_matters(model, double)
-        config = {k: v for k, v in model.config.to_dict().items()} if hasattr(model.config, "to_dict") else dict(model.config)
-        kept = {k: config[k] for k in sorted(config) if k in self.config or k == "_class_name"}
+        # What save_pretrained writes into config.json.
+        config = model.config.to_diff_dict() if hasattr(model.config, "to_diff_dict") else dict(model.config)
         return {
             "name": self.name,
-            "config": kept,
+            "config": {k: v for k, v in config.items() if k != "_name_or_path"},
             "parameters": {n: list(p.shape) for n, p in sorted(model.named_parameters())},
             "inputs": {k: {"shape": list(v)} if isinstance(v, tuple) else v for k, v in self.inputs.items()},
             "outputs": {k: tensor_record(v) for k, v in outputs.items()},
@@ -276,9 +276,9 @@ def unclip_scheduler_record(prediction_type, variance_type, clip_sample, clip_sa
     scheduler = diffusers.UnCLIPScheduler(**config)
     name = f"unclip/{prediction_type}/{variance_type}/{clip_sample}"
     steps = []
-    for t, previous in [(999, 958), (958, 916), (500, 499), (487, 400), (42, 0), (1, 0), (0, -1)]:
-        sample = torch.from_numpy(deterministic.inputs(f"{name}/{t}/sample", (1, 5)))
-        output = deterministic.inputs(f"{name}/{t}/output", (1, 10))
+    for t, previous in [(999, 500), (999, 958), (958, 916), (500, 499), (487, 400), (42, 0), (1, 0), (0, -1)]:
+        sample = torch.from_numpy(deterministic.inputs(f"{name}/{t}/{previous}/sample", (1, 5)))
+        output = deterministic.inputs(f"{name}/{t}/{previous}/output", (1, 10))
         output = torch.from_numpy(output if variance_type == "learned_range" else output[:, :5])
         stepped = scheduler.step(output, t, sample, prev_timestep=previous,
                                  generator=torch.Generator().manual_seed(t))

@@ -151,8 +151,9 @@ private:
     static Posterior posterior_in(T remaining, T remaining_before, T beta) {
         const T noise = T(1) - remaining;
         const T noise_before = T(1) - remaining_before;
-        const T alpha = beta < T(0) ? remaining / remaining_before : T(1) - beta;
-        if (beta < T(0)) beta = T(1) - alpha;
+        if (beta < T(0)) beta = T(1) - remaining / remaining_before;
+        // Not the quotient: in single precision the reference gets 0 where that is below 6e-8.
+        const T alpha = T(1) - beta;
         return {.clean = std::sqrt(remaining_before) * beta / noise,
                 .noisy = std::sqrt(alpha) * noise_before / noise,
                 .variance = noise_before / noise * beta,
