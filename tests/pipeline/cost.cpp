@@ -2,18 +2,24 @@
 #include <doctest/doctest.h>
 
 #include <dalle2/engine/trace.hpp>
+#include <dalle2/pipeline/model_cost.hpp>
 
+#include "../io/temporary_folder.hpp"
 #include "tiny_pipeline.hpp"
 
 using namespace dalle2;
 
 namespace {
 
+const auto& pipeline() {
+    static const auto made = tiny_model::pipeline<Trace>();
+    return made;
+}
+
 std::int64_t cost(const GenerateOptions& options) {
-    static const auto pipeline = tiny_model::pipeline<Trace>();
     TraceLog log;
     const TraceLog::Scope scope(log);
-    pipeline.generate({"a red owl"}, options);
+    pipeline().generate({"a red owl"}, options);
     return log.multiply_adds();
 }
 
@@ -39,4 +45,39 @@ TEST_CASE("each step costs the same, and trimming the padding makes it cheaper")
     };
     CHECK(run(5, Padding::keep) - run(4, Padding::keep) == run(2, Padding::keep) - run(1, Padding::keep));
     CHECK(run(5, Padding::trim) < run(5, Padding::keep));
+}
+
+TEST_CASE("the cost of a model directory is that of the pipeline, from configs alone") {
+    const TemporaryFolder folder;
+    const auto save = [&](const std::string& component, const auto& config) {
+        write_json(make_component_folder(folder.path(), component) / "config.json", to_json(config));
+    };
+    save("text_encoder", tiny_model::text_config());
+    save("prior", tiny_model::prior_config());
+    save("text_proj", tiny_model::text_projection_config());
+    save("decoder", tiny_model::decoder_config());
+    save("super_res_first", tiny_model::upsampler_config());
+    save("super_res_last", tiny_model::upsampler_config());
+    write_model_index(folder.path(), {"text_encoder", "prior", "text_proj", "decoder", "super_res_first", "super_res_last"});
+
+    for (const double guidance : {1.0, 4.0}) {
+        ModelCostOptions options = {.settings = {3, 4, 5, guidance, guidance}};
+        std::int64_t total = 0;
+        std::vector<std::string> names;
+        for (const ComponentCost& component : model_cost(ModelDirectory(folder.path()), options)) {
+            total += component.multiply_adds();
+            names.push_back(component.component);
+            CHECK(component.log.peak_bytes() > 0);
+        }
+        CHECK(names == std::vector<std::string>{"text_encoder", "prior", "text_proj", "decoder", "super_res_first",
+                                                "super_res_last"});
+        CHECK(total == cost({.prior_steps = 3, .decoder_steps = 4, .super_resolution_steps = 5,
+                             .prior_guidance_scale = guidance, .decoder_guidance_scale = guidance,
+                             .padding = Padding::keep}));
+    }
+    const auto costs = model_cost(ModelDirectory(folder.path()));
+    CHECK(costs[1].parameters == parameter_count(pipeline().prior.transformer));
+    CHECK(costs[1].runs == 25);
+    CHECK(costs[4].runs == 6);
+    CHECK(costs[5].runs == 1);
 }

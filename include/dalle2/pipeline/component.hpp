@@ -4,6 +4,7 @@
 #include <concepts>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include <dalle2/clip/config.hpp>
 #include <dalle2/decoder/config.hpp>

@@ -20,6 +20,11 @@ struct Decoder {
     UNet<E> unet;
     S sampler;
 
+    Decoder(TextProjection<E> text_projection_part, UNet<E> unet_part, S sampler_part)
+        : text_projection(std::move(text_projection_part)),
+          unet(std::move(unet_part)),
+          sampler(std::move(sampler_part)) {}
+
     // One picture for each embedding [batch, embedding]: [batch, size, size, 3], values -1 to 1.
     // `text` and `unconditional` as for the prior.
     Array sample(const Array& image_embedding, const EncodedText& text, const EncodedText& unconditional,

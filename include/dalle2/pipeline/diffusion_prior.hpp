@@ -17,6 +17,11 @@ struct DiffusionPrior {
     PriorTransformer<E> transformer;
     S sampler;
 
+    // These types have constructors because g++ 12 destroys the parts of an aggregate twice when
+    // the making of one of them throws.
+    DiffusionPrior(PriorTransformer<E> transformer_part, S sampler_part)
+        : transformer(std::move(transformer_part)), sampler(std::move(sampler_part)) {}
+
     // One image embedding for each text, [batch, embedding]. `unconditional` is the empty prompt
     // (a batch of one, or as many as texts); without guidance it is not looked at.
     Array sample(const EncodedText& text, const EncodedText& unconditional, TorchGenerator& generator,

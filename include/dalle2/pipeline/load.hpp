@@ -12,6 +12,7 @@
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>
 #include <dalle2/pipeline/component.hpp>
+#include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/text_to_image.hpp>
 
 namespace dalle2 {
@@ -58,55 +59,6 @@ using StandardPipeline = TextToImage<ClipTokenizer, ClipTextEncoder<E>, Diffusio
 
 namespace detail {
 
-// Sizes that two components must agree about.
-inline void check_agreement(const std::string& model, const std::string& a, std::int64_t value_a, const std::string& b,
-                            std::int64_t value_b) {
-    if (value_a != value_b)
-        throw ConfigError("the components of " + model + " do not fit together: " + a + " is " + std::to_string(value_a) +
-                          " and " + b + " is " + std::to_string(value_b) + "; expected the same");
-}
-
-template <class Pipeline>
-void check_components(const std::string& model, const Pipeline& p) {
-    const ClipTextConfig& text = p.text_encoder.config;
-    const PriorConfig& prior = p.prior.transformer.config;
-    const TextProjectionConfig& projection = p.decoder.text_projection.config;
-    const UNetConfig& unet = p.decoder.unet.config;
-    const std::int64_t embedding = text.projection_dim;
-    check_agreement(model, "text_encoder/projection_dim", embedding, "text_encoder/hidden_size", text.encoder.hidden_size);
-    check_agreement(model, "text_encoder/projection_dim", embedding, "prior/embedding_dim", prior.embedding_dim);
-    check_agreement(model, "text_encoder/projection_dim", embedding, "text_proj/clip_embeddings_dim",
-                    projection.clip_embeddings_dim);
-    check_agreement(model, "tokenizer/model_max_length", p.tokenizer.max_length(), "prior/num_embeddings",
-                    prior.num_embeddings);
-    check_agreement(model, "text_proj/time_embed_dim", projection.time_embed_dim,
-                    "four times the first of decoder/block_out_channels", time_embedding_width(unet));
-    check_agreement(model, "text_proj/cross_attention_dim", projection.cross_attention_dim, "decoder/cross_attention_dim",
-                    unet.context_width);
-    check_agreement(model, "decoder/in_channels", unet.in_channels, "the channels of a picture", 3);
-    if (p.tokenizer.vocabulary_size() > text.vocab_size || p.tokenizer.max_length() > text.max_position_embeddings)
-        throw ConfigError("the components of " + model + " do not fit together: the tokenizer has " +
-                          std::to_string(p.tokenizer.vocabulary_size()) + " tokens and sequences of " +
-                          std::to_string(p.tokenizer.max_length()) + ", the text encoder was made for " +
-                          std::to_string(text.vocab_size) + " and " + std::to_string(text.max_position_embeddings));
-    for (const auto* upsampler : {&p.upsampler.first, p.upsampler.last ? &*p.upsampler.last : &p.upsampler.first}) {
-        check_agreement(model, "the upsampler's in_channels", upsampler->config.in_channels,
-                        "twice the channels of a picture", 6);
-        check_agreement(model, "the upsampler's sample_size", upsampler->config.sample_size, "super_res_first/sample_size",
-                        p.upsampler.first.config.sample_size);
-    }
-}
-
-// A network of a learned variance predicts twice as many channels as the picture has.
-inline void check_channels(const std::string& model, const std::string& component, const UNetConfig& unet,
-                           const NoiseScheduleConfig& schedule) {
-    const bool learned = schedule.variance_type == VarianceType::learned_range;
-    if (unet.out_channels != 6 && (learned || unet.out_channels != 3))
-        throw ConfigError("the components of " + model + " do not fit together: " + component + "/out_channels is " +
-                          std::to_string(unet.out_channels) + "; expected " +
-                          (learned ? "6, because its schedule has a learned variance" : "3 or 6"));
-}
-
 inline AnySampler make_sampler(SamplerKind kind, const NoiseScheduleConfig& config, const LoadOptions& options) {
     NoiseSchedule schedule(config, options.schedule_precision);
     if (kind == SamplerKind::ddim) return DdimSampler(std::move(schedule), options.ddim);
@@ -115,60 +67,28 @@ inline AnySampler make_sampler(SamplerKind kind, const NoiseScheduleConfig& conf
 
 }  // namespace detail
 
-// The defaults in a model directory's generation_config.json, those of the public pipelines where
-// there is none. Throws FormatError, ConfigError.
-inline GenerationDefaults load_generation_defaults(const std::filesystem::path& model) {
-    GenerationDefaults d;
-    const std::filesystem::path path = model / "generation_config.json";
-    if (!std::filesystem::exists(path)) return d;
-    ConfigReader reader = ConfigReader::from_file(path);
-    d.prior_steps = reader.get_or("prior_steps", d.prior_steps, 1, 1000);
-    d.decoder_steps = reader.get_or("decoder_steps", d.decoder_steps, 1, 1000);
-    d.super_resolution_steps = reader.get_or("super_resolution_steps", d.super_resolution_steps, 1, 1000);
-    d.prior_guidance_scale = reader.get_or("prior_guidance_scale", d.prior_guidance_scale, -1000, 1000);
-    d.decoder_guidance_scale = reader.get_or("decoder_guidance_scale", d.decoder_guidance_scale, -1000, 1000);
-    reader.finish();
-    return d;
-}
-
-inline void save_generation_defaults(const std::filesystem::path& model, const GenerationDefaults& d) {
-    OrderedJson json;
-    json["prior_steps"] = d.prior_steps;
-    json["decoder_steps"] = d.decoder_steps;
-    json["super_resolution_steps"] = d.super_resolution_steps;
-    json["prior_guidance_scale"] = d.prior_guidance_scale;
-    json["decoder_guidance_scale"] = d.decoder_guidance_scale;
-    write_json(model / "generation_config.json", json);
-}
-
 // Loads every component on engine E. Throws IoError for what is missing, FormatError for damaged
 // files, ConfigError for what is not supported or does not fit together.
 template <Engine E>
 StandardPipeline<E> load_on(const std::filesystem::path& path, const LoadOptions& options = {}) {
     const ModelDirectory directory(path);
-    const NoiseScheduleConfig prior_schedule = load_schedule_config(directory, "prior_scheduler");
-    const NoiseScheduleConfig decoder_schedule = load_schedule_config(directory, "decoder_scheduler");
-    const NoiseScheduleConfig super_res_schedule = load_schedule_config(directory, "super_res_scheduler");
+    const ModelConfigs configs = load_model_configs(directory);
+    ClipTokenizer tokenizer = ClipTokenizer::from_directory(directory.folder("tokenizer"));
+    check_tokenizer(tokenizer, configs, "'" + path.string() + "'");
     StandardPipeline<E> pipeline = {
-        ClipTokenizer::from_directory(directory.folder("tokenizer")),
+        std::move(tokenizer),
         load_component<ClipTextEncoder, E>(directory, "text_encoder", options.warn),
         {load_component<PriorTransformer, E>(directory, "prior", options.warn),
-         detail::make_sampler(options.prior_sampler, prior_schedule, options)},
+         detail::make_sampler(options.prior_sampler, configs.prior_scheduler, options)},
         {load_component<TextProjection, E>(directory, "text_proj", options.warn),
          load_component<UNet, E>(directory, "decoder", options.warn),
-         detail::make_sampler(options.decoder_sampler, decoder_schedule, options)},
+         detail::make_sampler(options.decoder_sampler, configs.decoder_scheduler, options)},
         {load_component<UNet, E>(directory, "super_res_first", options.warn),
-         {},
-         detail::make_sampler(options.super_resolution_sampler, super_res_schedule, options)},
-        load_generation_defaults(path)};
-    if (directory.has("super_res_last"))
+         std::nullopt,
+         detail::make_sampler(options.super_resolution_sampler, configs.super_res_scheduler, options)},
+        configs.defaults};
+    if (configs.super_res_last)
         pipeline.upsampler.last = load_component<UNet, E>(directory, "super_res_last", options.warn);
-    const std::string model = "'" + path.string() + "'";
-    detail::check_components(model, pipeline);
-    detail::check_channels(model, "decoder", pipeline.decoder.unet.config, decoder_schedule);
-    detail::check_channels(model, "super_res_first", pipeline.upsampler.first.config, super_res_schedule);
-    if (pipeline.upsampler.last)
-        detail::check_channels(model, "super_res_last", pipeline.upsampler.last->config, super_res_schedule);
     return pipeline;
 }
 

@@ -72,7 +72,16 @@ struct TextToImage {
     Prior prior;
     ImageDecoder decoder;
     ImageUpsampler upsampler;
-    GenerationDefaults defaults = {};
+    GenerationDefaults defaults;
+
+    TextToImage(Tokenizer tokenizer_part, TextEncoder text_encoder_part, Prior prior_part, ImageDecoder decoder_part,
+                ImageUpsampler upsampler_part, const GenerationDefaults& generation_defaults = {})
+        : tokenizer(std::move(tokenizer_part)),
+          text_encoder(std::move(text_encoder_part)),
+          prior(std::move(prior_part)),
+          decoder(std::move(decoder_part)),
+          upsampler(std::move(upsampler_part)),
+          defaults(generation_defaults) {}
 
     // A picture of the prompt, which may be empty. Throws ConfigError for options out of their
     // range, Cancelled when a stop was requested.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <dalle2/decoder/unet.hpp>
@@ -18,6 +19,9 @@ struct Upsampler {
     UNet<E> first;                // for all steps but the last
     std::optional<UNet<E>> last;  // for the last step; without it, `first` does that too
     S sampler;
+
+    Upsampler(UNet<E> first_part, std::optional<UNet<E>> last_part, S sampler_part)
+        : first(std::move(first_part)), last(std::move(last_part)), sampler(std::move(sampler_part)) {}
 
     // pictures [batch, h, w, 3], values -1 to 1 → [batch, size, size, 3], values about -1 to 1.
     Array sample(const Array& pictures, TorchGenerator& generator,

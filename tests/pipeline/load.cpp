@@ -1,0 +1,139 @@
+// A model directory: written, loaded, refused.
+#include <doctest/doctest.h>
+
+#include "../io/temporary_folder.hpp"
+#include "tiny_directory.hpp"
+#include "tiny_pipeline.hpp"
+
+using namespace dalle2;
+using E = Cpu<float>;
+
+namespace {
+
+// Each case changes a fresh copy.
+struct Model {
+    TemporaryFolder folder;
+    Model() {
+        static const TemporaryFolder original;
+        static const bool written = (tiny_model::write(original.path()), true);
+        if (written)
+            std::filesystem::copy(original.path(), folder.path(),
+                                  std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
+    }
+
+    Json json(const std::string& file) const { return read_json(folder / file); }
+    void change(const std::string& file, const std::string& key, const Json& value) const {
+        Json changed = json(file);
+        changed[key] = value;
+        folder.write(file, changed.dump());
+    }
+    void remove(const std::string& name) const { std::filesystem::remove_all(folder / name); }
+
+    // The message with which loading fails; empty when it does not.
+    std::string error() const {
+        try {
+            load_on<E>(folder.path());
+        } catch (const Error& error) {
+            return error.what();
+        }
+        return "";
+    }
+    bool fails_with(const std::string& part) const {
+        const std::string message = error();
+        INFO("message: ", message, "; expected in it: ", part);
+        const bool found = !message.empty() && message.find(part) != std::string::npos;
+        CHECK(found);
+        return found;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("what was written is loaded, and makes the same picture as in memory") {
+    const Model model;
+    const auto loaded = load_on<E>(model.folder.path());
+    CHECK(loaded.defaults == GenerationDefaults{.prior_steps = 3, .decoder_steps = 4, .super_resolution_steps = 2});
+    const auto in_memory = tiny_model::pipeline<E>();
+    CHECK(loaded.generate({"a red owl"}, {.seed = 7}).pictures == in_memory.generate({"a red owl"}, {.seed = 7}).pictures);
+}
+
+TEST_CASE("a directory without a last upsampler or generation defaults is complete") {
+    const Model model;
+    model.remove("super_res_last");
+    model.remove("generation_config.json");
+    Json index = model.json("model_index.json");
+    index.erase("super_res_last");
+    model.folder.write("model_index.json", index.dump());
+    const auto loaded = load_on<E>(model.folder.path());
+    CHECK(!loaded.upsampler.last);
+    CHECK(loaded.defaults == GenerationDefaults{});
+}
+
+TEST_CASE("what is missing is an error that names it") {
+    CHECK(Model().error().empty());
+    for (const char* component : {"tokenizer", "text_encoder", "prior", "text_proj", "decoder", "super_res_first",
+                                  "super_res_last", "prior_scheduler", "decoder_scheduler", "super_res_scheduler"}) {
+        const Model model;
+        model.remove(component);
+        model.fails_with(component);
+    }
+    const Model model;
+    model.remove("decoder/diffusion_pytorch_model.safetensors");
+    model.fails_with("decoder/diffusion_pytorch_model.safetensors");
+    CHECK_THROWS_AS(load_on<E>("/no/such/model"), IoError);
+}
+
+TEST_CASE("weights of another model are an error") {
+    const Model model;
+    std::filesystem::copy_file(model.folder / "super_res_first/diffusion_pytorch_model.safetensors",
+                               model.folder / "decoder/diffusion_pytorch_model.safetensors",
+                               std::filesystem::copy_options::overwrite_existing);
+    model.fails_with("decoder/diffusion_pytorch_model.safetensors does not fit the model's config.json");
+}
+
+TEST_CASE("components that do not fit together are an error that names both sizes") {
+    const auto fails = [](const std::string& file, const std::string& key, const Json& value, const std::string& part) {
+        const Model model;
+        model.change(file, key, value);
+        model.fails_with(part);
+    };
+    // Sizes that the weights of one component cannot tell.
+    fails("tokenizer/tokenizer_config.json", "model_max_length", 15, "tokenizer/model_max_length is 15");
+    fails("super_res_first/config.json", "sample_size", 32, "super_res_first/sample_size");
+    fails("super_res_scheduler/scheduler_config.json", "variance_type", "learned_range", "expected 6");
+    fails("decoder/config.json", "norm_num_groups", 5, "norm_num_groups");
+    fails("decoder/config.json", "block_out_channels", Json::array({8, 1000000000000}), "block_out_channels");
+    fails("prior/config.json", "num_layers", 3, "prior");
+    fails("generation_config.json", "prior_steps", 0, "prior_steps");
+    fails("generation_config.json", "steps", 5, "unknown key \"steps\"");
+    const Model model;
+    model.folder.write("super_res_first/config.json", model.folder.read("decoder/config.json"));
+    model.fails_with("UNet2DModel");
+}
+
+TEST_CASE("dalle2::load gives the engine and samplers that are asked for") {
+    const Model model;
+    const Pipeline floats = load(model.folder.path(), {.engine = EngineKind::cpu_float});
+    CHECK(floats.engine() == EngineKind::cpu_float);
+    CHECK(floats.tokenizer().max_length() == tiny_model::tokens);
+    CHECK(floats.defaults().decoder_steps == 4);
+    const Array expected = load_on<E>(model.folder.path()).generate({"owl"}, {.seed = 1}).pictures;
+    CHECK(floats.generate({"owl"}, {.seed = 1}).pictures == expected);
+    CHECK(floats("owl", {.seed = 1}).rgb == picture_from_array(expected).rgb);
+    const Pipeline ddim = load(model.folder.path(), {.engine = EngineKind::cpu_float,
+                                                     .prior_sampler = SamplerKind::ddim,
+                                                     .decoder_sampler = SamplerKind::ddim});
+    CHECK(ddim.generate({"owl"}, {.seed = 1}).pictures != expected);
+
+    const Array reference = load(model.folder.path(), {.engine = EngineKind::reference}).generate({"owl"}, {.seed = 1}).pictures;
+    CHECK(xt::amax(xt::abs(reference - expected))() < 1e-3);
+    const Pipeline usual = load(model.folder.path());
+    CHECK(usual.engine() == fastest_engine());
+    CHECK(usual("owl").width == tiny_model::large_size);
+
+    CHECK(engine_kind_from_name("bfloat16", "x") == EngineKind::cpu_bfloat16);
+    CHECK_THROWS_WITH_AS(engine_kind_from_name("int8", "--engine"),
+                         "--engine: engine \"int8\" is not supported; supported are \"reference\", \"float32\" and \"bfloat16\"",
+                         ConfigError);
+    CHECK_THROWS_AS(sampler_kind_from_name("euler", "--sampler"), ConfigError);
+}
