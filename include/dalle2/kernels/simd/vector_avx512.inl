@@ -78,15 +78,20 @@ DALLE2_INLINE int pair_bits(const bfloat16* p) {
 }
 #if DALLE2_HAVE_BF16
 struct WeightPairs {
-    __m512bh v;
+    vi v;
 };
-DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) {
-    return {reinterpret_cast<__m512bh>(_mm512_loadu_si512(p))};
-}
+DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) { return {_mm512_loadu_si512(p)}; }
 DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
-    return {reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair_bits(p)))};
+    vi pairs = _mm512_set1_epi32(pair_bits(p));
+#if defined(__clang__)
+    // clang 16 crashes where it sees that a vector of bfloat16 is made of equal pairs.
+    asm("" : "+v"(pairs));
+#endif
+    return {pairs};
 }
-DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) { return _mm512_dpbf16_ps(acc, x.v, w.v); }
+DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) {
+    return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(x.v), reinterpret_cast<__m512bh>(w.v));
+}
 #else
 struct WeightPairs {
     vf even, odd;
