@@ -11,9 +11,16 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
   target_compile_options(dalle2_warnings INTERFACE -Wno-restrict -Wno-stringop-overflow)
 endif()
 
+# The vector code for every instruction set takes the compiler most of a minute: our programs
+# share one compilation of it.
+file(CONFIGURE OUTPUT dalle2_kernels.cpp CONTENT "#include <dalle2/kernels/separate.hpp>\n")
+add_library(dalle2_kernels STATIC ${CMAKE_CURRENT_BINARY_DIR}/dalle2_kernels.cpp)
+target_compile_definitions(dalle2_kernels PUBLIC DALLE2_SEPARATE_KERNELS)
+target_link_libraries(dalle2_kernels PUBLIC dalle2 PRIVATE dalle2_warnings)
+
 # What a program of this project links: the library, its warnings, and FreeType where it is there.
 add_library(dalle2_program INTERFACE)
-target_link_libraries(dalle2_program INTERFACE dalle2 dalle2_warnings)
+target_link_libraries(dalle2_program INTERFACE dalle2_kernels dalle2_warnings)
 if(dalle2_has_freetype)
   target_link_libraries(dalle2_program INTERFACE dalle2_data)
 endif()

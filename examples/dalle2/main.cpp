@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     app.footer("dalle2 COMMAND --help explains a command.\n"
                "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
+    tool::add_generate(app, interrupt.token());
     tool::add_train(app, interrupt.token());
     tool::add_info(app);
     tool::add_data(app, interrupt.token());

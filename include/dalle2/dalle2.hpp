@@ -43,6 +43,7 @@
 #include <dalle2/io/crc32.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
+#include <dalle2/io/jpeg_check.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/model_directory.hpp>
@@ -104,6 +105,7 @@
 #include <dalle2/clip/image_encoder.hpp>
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/clip/token_batch.hpp>
+#include <dalle2/clip/zero_shot.hpp>
 
 #include <dalle2/diffusion/ddim_sampler.hpp>
 #include <dalle2/diffusion/denoise.hpp>
@@ -129,6 +131,8 @@
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/pipeline/load.hpp>
+#include <dalle2/pipeline/model_configs.hpp>
+#include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
 #include <dalle2/pipeline/text_to_image.hpp>
@@ -138,6 +142,7 @@
 #include <dalle2/train/clip_task.hpp>
 #include <dalle2/train/decoder_task.hpp>
 #include <dalle2/train/emoji_model.hpp>
+#include <dalle2/train/export.hpp>
 #include <dalle2/train/initialize.hpp>
 #include <dalle2/train/learning_rate.hpp>
 #include <dalle2/train/losses.hpp>
