@@ -153,8 +153,9 @@ TEST_CASE("a UNet of another kind is an error that names file, key, value and wh
         {"timestep_post_act", "silu"}, {"_class_name", "UNet3DConditionModel"}, {"a_new_key", 3},
         {"down_block_types", Json::array({"DownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"})},
         {"down_block_types", Json::array({"ResnetDownsampleBlock2D"})}, {"num_attention_heads", 8}};
-    for (const auto& [key, value] : unsupported) {
-        const std::string error = error_with(decoder_json(), key, value);
+    for (const auto& entry : unsupported) {
+        const std::string key = entry.first;
+        const std::string error = error_with(decoder_json(), key, entry.second);
         CHECK_MESSAGE(error.starts_with("unet/config.json: "), key, ": ", error);
         CHECK_MESSAGE(error.find(key) != std::string::npos, key, ": ", error);
     }

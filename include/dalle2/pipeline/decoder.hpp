@@ -48,8 +48,7 @@ struct Decoder {
         };
         Array picture = detail::run_diffusion(
             sampler, draw(), options,
-            [&](const Array& x, std::int64_t timestep) {
-                const std::vector<double> timesteps(shape_of(x)[0], static_cast<double>(timestep));
+            [&](const Array& x, std::span<const double> timesteps) {
                 return E::to_array(unet(E::from_array(x), timesteps, &condition.time,
                                         {.tokens = &condition.context, .keep = keep}));
             },

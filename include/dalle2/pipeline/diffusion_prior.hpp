@@ -38,8 +38,7 @@ struct DiffusionPrior {
         };
         const Array normalised = detail::run_diffusion(
             sampler, draw(), options,
-            [&](const Array& x, std::int64_t timestep) {
-                const std::vector<double> timesteps(shape_of(x)[0], static_cast<double>(timestep));
+            [&](const Array& x, std::span<const double> timesteps) {
                 return E::to_array(transformer(E::from_array(x), timesteps, text_embedding, text_states,
                                                condition.keep));
             },

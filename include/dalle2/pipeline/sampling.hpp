@@ -5,9 +5,11 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/buffer_pool.hpp>
@@ -51,7 +53,7 @@ inline Array twice(const Array& x) {
     return both;
 }
 
-// Takes the noise `sample` to a clean one. `network(x, timestep)` → Array predicts for a batch x:
+// Takes the noise `sample` to a clean one. `network(x, timesteps)` → Array predicts for a batch x:
 // with guidance the unconditional half first, twice as large as the sample.
 template <Sampler S, class Network, class DrawNoise>
 Array run_diffusion(S sampler, Array sample, const SamplingOptions& options, Network&& network,
@@ -66,7 +68,9 @@ Array run_diffusion(S sampler, Array sample, const SamplingOptions& options, Net
             report(step.index, step.count);
             if (options.stop.stop_requested()) throw Cancelled();
             const std::int64_t channels = shape_of(x).back();
-            const Array output = network(guided ? twice(x) : x, step.timestep);
+            const Array input = guided ? twice(x) : x;
+            const std::vector<double> timesteps(input.shape()[0], static_cast<double>(step.timestep));
+            const Array output = network(input, std::span<const double>(timesteps));
             return guided ? guided_prediction(output, channels, options.guidance_scale)
                           : split_prediction(output, channels);
         },

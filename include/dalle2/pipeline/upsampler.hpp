@@ -41,9 +41,8 @@ struct Upsampler {
         std::int64_t step = 0;
         return detail::run_diffusion(
             sampler, draw(), options,
-            [&](const Array& x, std::int64_t timestep) {
+            [&](const Array& x, std::span<const double> timesteps) {
                 const UNet<E>& unet = ++step == options.steps && last ? *last : first;
-                const std::vector<double> timesteps(shape_of(x)[0], static_cast<double>(timestep));
                 return E::to_array(unet(E::concatenate({E::from_array(x), enlarged}, -1), timesteps));
             },
             draw);
