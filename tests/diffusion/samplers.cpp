@@ -56,8 +56,8 @@ TEST_CASE("UnClipSampler takes the reference's steps, each kind of prediction an
         for (const auto& step : record["steps"]) {
             const std::int64_t t = step["timestep"];
             CAPTURE(t);
-            const std::string prefix =
-                name + "/" + std::to_string(t) + "/" + std::to_string(step["previous"].get<std::int64_t>());
+            const std::string prefix = name + "/" + std::to_string(t) + "/" +
+                                       std::to_string(step["previous"].get<std::int64_t>());
             const Values sample = values(prefix + "/sample", 5);
             const Values output = values(prefix + "/output", 10);
             Values noise(5), result(5);
