@@ -98,6 +98,18 @@ TEST_CASE("piped progress is one line for each stage, without control characters
     CHECK(std::count(made.err.begin(), made.err.end(), '\n') == 3);
 }
 
+TEST_CASE("info tells a model's networks and their cost") {
+    const WithModel model;
+    const Run shown = run(model.folder, "info model");
+    REQUIRE_MESSAGE(shown.status == 0, shown.err);
+    CHECK(shown.out.find("8×8 by the decoder, 16×16 by the upsampler") != std::string::npos);
+    for (const char* network : {"text_encoder", "prior", "text_proj", "decoder", "super_res_last"})
+        CHECK(shown.out.find(network) != std::string::npos);
+    const Run refused = run(model.folder, "info model/prior");
+    CHECK(refused.status == 1);
+    CHECK(is_one_error_line(refused.err));
+}
+
 TEST_CASE("bad options and prompts are one line, exit status not 0, and write nothing") {
     const WithModel model;
     const std::size_t files = model.folder.file_count();
