@@ -33,31 +33,38 @@ int main(int argc, char** argv) try {
 
     // The prompt becomes tokens; "no text" is the empty prompt, which guidance compares with.
     const auto tokenizer = ClipTokenizer::from_directory(model.folder("tokenizer"));
-    const TokenBatch tokens = token_batch(tokenizer, {prompt}), no_tokens = token_batch(tokenizer, {""});
+    const TokenBatch tokens = token_batch(tokenizer, {prompt}),
+                     no_tokens = token_batch(tokenizer, {""});
     std::cout << "\"" << prompt << "\" is " << tokens.tokens << " tokens:";
     for (const std::int32_t id : tokens.ids) std::cout << " " << id << "=" << tokenizer.token(id);
 
     // CLIP's text encoder: one embedding of the whole text, and a state for each token.
     const auto text_encoder = load_component<ClipTextEncoder, E>(model, "text_encoder");
-    const EncodedText text = encode_text(text_encoder, tokens), no_text = encode_text(text_encoder, no_tokens);
+    const EncodedText text = encode_text(text_encoder, tokens),
+                      no_text = encode_text(text_encoder, no_tokens);
     std::cout << "\ntext embedding " << to_string(shape_of(text.text_embedding)) << ", length "
-              << length(text.text_embedding) << "; states " << to_string(shape_of(text.hidden_states)) << "\n";
+              << length(text.text_embedding) << "; states "
+              << to_string(shape_of(text.hidden_states)) << "\n";
 
     // Prior: from the text to the CLIP embedding of a picture that it describes (section 2.2).
     TorchGenerator generator(7);
-    const DiffusionPrior<E> prior{load_component<PriorTransformer, E>(model, "prior"), sampler(model, "prior_scheduler")};
+    const DiffusionPrior<E> prior{load_component<PriorTransformer, E>(model, "prior"),
+                                  sampler(model, "prior_scheduler")};
     const auto tell = [](std::int64_t step, std::int64_t steps, const Array& sample) {
-        if (step % 5 == 0 || step == steps) std::cout << "  step " << step << ": length " << length(sample) << "\n";
+        if (step % 5 == 0 || step == steps)
+            std::cout << "  step " << step << ": length " << length(sample) << "\n";
     };
     std::cout << "prior, from noise to an image embedding:\n";
-    const Array image_embedding =
-        prior.sample(text, no_text, generator, {.steps = 25, .guidance_scale = 4.0, .on_step = tell});
-    const double cosine = product(image_embedding, text.text_embedding) / length(image_embedding) / length(text.text_embedding);
-    std::cout << "image embedding " << to_string(shape_of(image_embedding)) << ", length " << length(image_embedding)
-              << ", cosine with the text embedding " << cosine << "\n";
+    const Array image_embedding = prior.sample(
+        text, no_text, generator, {.steps = 25, .guidance_scale = 4.0, .on_step = tell});
+    const double cosine = product(image_embedding, text.text_embedding) / length(image_embedding) /
+                          length(text.text_embedding);
+    std::cout << "image embedding " << to_string(shape_of(image_embedding)) << ", length "
+              << length(image_embedding) << ", cosine with the text embedding " << cosine << "\n";
 
     // Decoder: from the embedding to a small picture (section 2.1).
-    const Decoder<E> decoder{load_component<TextProjection, E>(model, "text_proj"), load_component<UNet, E>(model, "decoder"),
+    const Decoder<E> decoder{load_component<TextProjection, E>(model, "text_proj"),
+                             load_component<UNet, E>(model, "decoder"),
                              sampler(model, "decoder_scheduler")};
     std::cout << "decoder, from noise to a small picture:\n";
     const Array small = decoder.sample(image_embedding, text, no_text, generator,
@@ -67,7 +74,8 @@ int main(int argc, char** argv) try {
 
     // Upsampler: draws it again, larger.
     const Upsampler<E> upsampler{load_component<UNet, E>(model, "super_res_first"),
-                                 load_component<UNet, E>(model, "super_res_last"), sampler(model, "super_res_scheduler")};
+                                 load_component<UNet, E>(model, "super_res_last"),
+                                 sampler(model, "super_res_scheduler")};
     std::cout << "upsampler, from noise and the enlarged picture:\n";
     const Array large = upsampler.sample(small, generator, {.steps = 7, .on_step = tell});
     write_png(folder / "by_hand.png", picture_from_array(large));

@@ -8,7 +8,8 @@ namespace {
 
 // As transformers 4.49 writes it.
 Json text_json() {
-    return Json::parse(R"({"architectures": ["CLIPTextModelWithProjection"], "attention_dropout": 0.0,
+    return Json::parse(
+        R"({"architectures": ["CLIPTextModelWithProjection"], "attention_dropout": 0.0,
         "bos_token_id": 49406, "eos_token_id": 49407, "hidden_act": "quick_gelu", "hidden_size": 768,
         "initializer_factor": 1.0, "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
         "max_position_embeddings": 77, "model_type": "clip_text_model", "num_attention_heads": 12,
@@ -82,9 +83,11 @@ TEST_CASE("what is written is read back the same") {
 
 TEST_CASE("keys that change the result and are not supported are errors that say so") {
     CHECK(error_with("hidden_act", "relu") ==
-          "model/config.json, key hidden_act: activation \"relu\" is not supported; supported are \"silu\", \"gelu\" and "
+          "model/config.json, key hidden_act: activation \"relu\" is not supported; supported are "
+          "\"silu\", \"gelu\" and "
           "\"quick_gelu\"");
-    CHECK(error_with("model_type", "bert") == "model/config.json: \"model_type\" is \"bert\"; supported: \"clip_text_model\"");
+    CHECK(error_with("model_type", "bert") ==
+          "model/config.json: \"model_type\" is \"bert\"; supported: \"clip_text_model\"");
     CHECK(error_with("rope_theta", 10000) != "");
     CHECK(error_with("use_something", true) != "");
     CHECK(error_with("some_new_feature", nullptr) == "");
@@ -92,18 +95,24 @@ TEST_CASE("keys that change the result and are not supported are errors that say
 }
 
 TEST_CASE("absurd and missing values are errors") {
-    for (const char* key : {"hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "vocab_size",
-                            "max_position_embeddings", "projection_dim"}) {
-        for (const Json& value : std::vector<Json>{0, -1, 1e12, 1000000000000, 1.5, "12", nullptr, true, Json::array({1})})
-            CHECK_MESSAGE(error_with(key, value).find(key) != std::string::npos, key, " ", value.dump());
+    for (const char* key :
+         {"hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers",
+          "vocab_size", "max_position_embeddings", "projection_dim"}) {
+        for (const Json& value : std::vector<Json>{0, -1, 1e12, 1000000000000, 1.5, "12", nullptr,
+                                                   true, Json::array({1})})
+            CHECK_MESSAGE(error_with(key, value).find(key) != std::string::npos, key, " ",
+                          value.dump());
         Json json = text_json();
         json.erase(key);
-        CHECK(error_of(json, true) == "model/config.json: the key \"" + std::string(key) + "\" is missing");
+        CHECK(error_of(json, true) ==
+              "model/config.json: the key \"" + std::string(key) + "\" is missing");
     }
     for (const char* key : {"image_size", "patch_size", "num_channels"})
         for (const Json& value : std::vector<Json>{0, -1, 1e12, "12"})
-            CHECK_MESSAGE(error_with(key, value, false).find(key) != std::string::npos, key, " ", value.dump());
-    CHECK(error_with("num_attention_heads", 7).find("a divisor of hidden_size, 768") != std::string::npos);
+            CHECK_MESSAGE(error_with(key, value, false).find(key) != std::string::npos, key, " ",
+                          value.dump());
+    CHECK(error_with("num_attention_heads", 7).find("a divisor of hidden_size, 768") !=
+          std::string::npos);
     CHECK(error_with("patch_size", 225, false) != "");
     CHECK(error_with("layer_norm_eps", -1e-5) != "");
     CHECK_THROWS_AS(clip_text_config({Json::array(), "x"}), FormatError);

@@ -8,7 +8,8 @@ namespace {
 
 // As diffusers 0.33 writes them; the upsampler's as 0.14 did.
 Json decoder_json() {
-    return Json::parse(R"({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.33.1", "act_fn": "silu",
+    return Json::parse(
+        R"({"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.33.1", "act_fn": "silu",
         "addition_embed_type": null, "addition_embed_type_num_heads": 64, "addition_time_embed_dim": null,
         "attention_head_dim": 64, "attention_type": "default", "block_out_channels": [320, 640, 960, 1280],
         "center_input_sample": false, "class_embed_type": "identity", "class_embeddings_concat": false,
@@ -30,7 +31,8 @@ Json decoder_json() {
         "upcast_attention": false, "use_linear_projection": false})");
 }
 Json upsampler_json() {
-    return Json::parse(R"({"_class_name": "UNet2DModel", "_diffusers_version": "0.14.0", "act_fn": "silu",
+    return Json::parse(
+        R"({"_class_name": "UNet2DModel", "_diffusers_version": "0.14.0", "act_fn": "silu",
         "add_attention": false, "attention_head_dim": 8, "block_out_channels": [320, 640, 960, 1280],
         "center_input_sample": false, "class_embed_type": null,
         "down_block_types": ["ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D",
@@ -97,7 +99,8 @@ TEST_CASE("what is written of a UNet is read back the same") {
     decoder.sample_size = 12;
     decoder.layers_per_block = 1;
     decoder.sinusoid = {false, 1};
-    for (const UNetConfig& c : {decoder, unet_config({decoder_json(), ""}), unet_config({upsampler_json(), ""})}) {
+    for (const UNetConfig& c :
+         {decoder, unet_config({decoder_json(), ""}), unet_config({upsampler_json(), ""})}) {
         const Json written = to_json(c);
         const UNetConfig read = unet_config({written, ""});
         CHECK(Json(to_json(read)) == written);
@@ -124,7 +127,8 @@ TEST_CASE("head widths that the reference cannot express are an error on writing
 }
 
 TEST_CASE("a text projection's config is read and written") {
-    const Json json = Json::parse(R"({"_class_name": "UnCLIPTextProjModel", "_diffusers_version": "0.14.0",
+    const Json json =
+        Json::parse(R"({"_class_name": "UnCLIPTextProjModel", "_diffusers_version": "0.14.0",
         "clip_embeddings_dim": 768, "clip_extra_context_tokens": 4, "cross_attention_dim": 1536, "time_embed_dim": 1280})");
     const TextProjectionConfig c = text_projection_config({json, ""});
     CHECK(c.clip_embeddings_dim == 768);
@@ -132,7 +136,8 @@ TEST_CASE("a text projection's config is read and written") {
     CHECK(c.cross_attention_dim == 1536);
     CHECK(c.time_embed_dim == 1280);
     CHECK(Json(to_json(c)) == json);
-    for (const char* key : {"clip_embeddings_dim", "clip_extra_context_tokens", "cross_attention_dim", "time_embed_dim"})
+    for (const char* key : {"clip_embeddings_dim", "clip_extra_context_tokens",
+                            "cross_attention_dim", "time_embed_dim"})
         for (const Json& value : std::vector<Json>{0, -1, 1e12, "x"}) {
             Json wrong = json;
             wrong[key] = value;
@@ -144,15 +149,32 @@ TEST_CASE("a UNet of another kind is an error that names file, key, value and wh
     CHECK(error_with(decoder_json(), "act_fn", "gelu") ==
           "unet/config.json: \"act_fn\" is \"gelu\"; supported: \"silu\", \"swish\"");
     const std::vector<std::pair<const char*, Json>> unsupported = {
-        {"class_embed_type", "timestep"}, {"class_embed_type", nullptr}, {"mid_block_type", "UNetMidBlock2DCrossAttn"},
-        {"only_cross_attention", true}, {"dual_cross_attention", true}, {"resnet_skip_time_act", true},
-        {"resnet_out_scale_factor", 1.4}, {"conv_in_kernel", 1}, {"conv_out_kernel", 5}, {"attention_type", "gated"},
-        {"cross_attention_norm", "layer_norm"}, {"encoder_hid_dim", 5}, {"addition_embed_type", "text"},
-        {"time_embedding_type", "fourier"}, {"time_embedding_dim", 100}, {"center_input_sample", true},
-        {"resnet_time_scale_shift", "ada_group"}, {"mid_block_scale_factor", 2}, {"num_class_embeds", 10},
-        {"timestep_post_act", "silu"}, {"_class_name", "UNet3DConditionModel"}, {"a_new_key", 3},
-        {"down_block_types", Json::array({"DownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"})},
-        {"down_block_types", Json::array({"ResnetDownsampleBlock2D"})}, {"num_attention_heads", 8}};
+        {"class_embed_type", "timestep"},
+        {"class_embed_type", nullptr},
+        {"mid_block_type", "UNetMidBlock2DCrossAttn"},
+        {"only_cross_attention", true},
+        {"dual_cross_attention", true},
+        {"resnet_skip_time_act", true},
+        {"resnet_out_scale_factor", 1.4},
+        {"conv_in_kernel", 1},
+        {"conv_out_kernel", 5},
+        {"attention_type", "gated"},
+        {"cross_attention_norm", "layer_norm"},
+        {"encoder_hid_dim", 5},
+        {"addition_embed_type", "text"},
+        {"time_embedding_type", "fourier"},
+        {"time_embedding_dim", 100},
+        {"center_input_sample", true},
+        {"resnet_time_scale_shift", "ada_group"},
+        {"mid_block_scale_factor", 2},
+        {"num_class_embeds", 10},
+        {"timestep_post_act", "silu"},
+        {"_class_name", "UNet3DConditionModel"},
+        {"a_new_key", 3},
+        {"down_block_types",
+         Json::array({"DownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"})},
+        {"down_block_types", Json::array({"ResnetDownsampleBlock2D"})},
+        {"num_attention_heads", 8}};
     for (const auto& entry : unsupported) {
         const std::string key = entry.first;
         const std::string error = error_with(decoder_json(), key, entry.second);
@@ -170,21 +192,25 @@ TEST_CASE("a UNet of another kind is an error that names file, key, value and wh
 }
 
 TEST_CASE("absurd values of a UNet are errors") {
-    for (const char* key : {"in_channels", "out_channels", "sample_size", "layers_per_block", "norm_num_groups",
-                            "cross_attention_dim", "attention_head_dim"})
+    for (const char* key : {"in_channels", "out_channels", "sample_size", "layers_per_block",
+                            "norm_num_groups", "cross_attention_dim", "attention_head_dim"})
         for (const Json& value : std::vector<Json>{0, -1, 1e12, 1000000000000, "12", 2.5}) {
             const std::string error = error_with(decoder_json(), key, value);
-            CHECK_MESSAGE(error.find(key) != std::string::npos, key, " ", value.dump(), ": ", error);
+            CHECK_MESSAGE(error.find(key) != std::string::npos, key, " ", value.dump(), ": ",
+                          error);
         }
-    for (const Json& value : std::vector<Json>{Json::array(), Json::array({0, 0, 0, 0}), 320, Json::array({320, 640, 960, 1281}),
-                                               Json::array({320, 640, 960, 1000000000000}), Json::array({320, "640", 960, 1280})})
+    for (const Json& value : std::vector<Json>{
+             Json::array(), Json::array({0, 0, 0, 0}), 320, Json::array({320, 640, 960, 1281}),
+             Json::array({320, 640, 960, 1000000000000}), Json::array({320, "640", 960, 1280})})
         CHECK_MESSAGE(error_with(decoder_json(), "block_out_channels", value) != "", value.dump());
-    CHECK(error_with(decoder_json(), "attention_head_dim", 7).find("attention_head_dim") != std::string::npos);
+    CHECK(error_with(decoder_json(), "attention_head_dim", 7).find("attention_head_dim") !=
+          std::string::npos);
     CHECK(error_with(decoder_json(), "attention_head_dim", Json::array({64, 64})) != "");
     CHECK(error_with(decoder_json(), "attention_head_dim", Json::array({64, 32, 32, 64})) == "");
-    CHECK(error_with(decoder_json(), "attention_head_dim", Json::array({64, 32, 32, 128})).find("down and up") !=
+    CHECK(error_with(decoder_json(), "attention_head_dim", Json::array({64, 32, 32, 128}))
+              .find("down and up") != std::string::npos);
+    CHECK(error_with(decoder_json(), "sample_size", 36).find("a multiple of 8") !=
           std::string::npos);
-    CHECK(error_with(decoder_json(), "sample_size", 36).find("a multiple of 8") != std::string::npos);
     CHECK(error_with(decoder_json(), "norm_eps", -1) != "");
     CHECK(error_with(decoder_json(), "freq_shift", 1e12) != "");
 }

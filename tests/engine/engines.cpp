@@ -50,7 +50,8 @@ void check_close(const typename E::Tensor& found, const Array& expected) {
         const double error = std::abs(double{values.data()[i]} - double{expected.data()[i]});
         difference = std::isnan(error) ? HUGE_VAL : std::max(difference, error);
     }
-    INFO("shape ", to_string(shape_of(expected)), ", difference ", difference, ", largest ", largest);
+    INFO("shape ", to_string(shape_of(expected)), ", difference ", difference, ", largest ",
+         largest);
     CHECK(difference <= tolerance<E> * largest);
 }
 
@@ -66,15 +67,22 @@ void check_equal(const typename E::Tensor& found, const Array& expected) {
 
 TEST_CASE_TEMPLATE("linear is as in the reference", E, ENGINES) {
     Draw draw;
-    for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{
-             {1, 1, 1}, {1, 7, 65}, {3, 64, 64}, {7, 33, 17}, {13, 129, 97}, {67, 31, 1}, {6, 1, 130}}) {
+    for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{{1, 1, 1},
+                                                                                {1, 7, 65},
+                                                                                {3, 64, 64},
+                                                                                {7, 33, 17},
+                                                                                {13, 129, 97},
+                                                                                {67, 31, 1},
+                                                                                {6, 1, 130}}) {
         const Array x = draw.array({1, rows, in}), w = draw.array({out, in}), b = draw.array({out});
-        const auto weight = parameter<E>(w, ParameterKind::matrix), bias = parameter<E>(b, ParameterKind::vector);
+        const auto weight = parameter<E>(w, ParameterKind::matrix),
+                   bias = parameter<E>(b, ParameterKind::vector);
         const auto reference_weight = parameter<Reference>(w, ParameterKind::matrix);
         const auto reference_bias = parameter<Reference>(b, ParameterKind::vector);
         check_close<E>(E::linear(E::from_array(x), weight, &bias),
                        Reference::linear(x, reference_weight, &reference_bias));
-        check_close<E>(E::linear(E::from_array(x), weight, nullptr), Reference::linear(x, reference_weight, nullptr));
+        check_close<E>(E::linear(E::from_array(x), weight, nullptr),
+                       Reference::linear(x, reference_weight, nullptr));
     }
 }
 
@@ -126,23 +134,29 @@ TEST_CASE_TEMPLATE("group norm with and without modulation is as in the referenc
         const Array scale = draw.array({channels}), shift = draw.array({channels});
         const Array modulation = draw.array({c.shape[0], 2 * channels}, 0.5f);
         const GroupNormOptions options = {c.groups, 1e-5, c.activation};
-        const auto s = parameter<E>(scale, ParameterKind::vector), h = parameter<E>(shift, ParameterKind::vector);
+        const auto s = parameter<E>(scale, ParameterKind::vector),
+                   h = parameter<E>(shift, ParameterKind::vector);
         const auto rs = parameter<Reference>(scale, ParameterKind::vector);
         const auto rh = parameter<Reference>(shift, ParameterKind::vector);
         const auto tensor = E::from_array(x), m = E::from_array(modulation);
-        check_close<E>(E::group_norm(tensor, s, h, nullptr, options), Reference::group_norm(x, rs, rh, nullptr, options));
-        check_close<E>(E::group_norm(tensor, s, h, &m, options), Reference::group_norm(x, rs, rh, &modulation, options));
+        check_close<E>(E::group_norm(tensor, s, h, nullptr, options),
+                       Reference::group_norm(x, rs, rh, nullptr, options));
+        check_close<E>(E::group_norm(tensor, s, h, &m, options),
+                       Reference::group_norm(x, rs, rh, &modulation, options));
     }
 }
 
 TEST_CASE_TEMPLATE("layer norm is as in the reference", E, ENGINES) {
     Draw draw;
-    for (const Shape& shape : std::vector<Shape>{{1, 1, 2}, {2, 3, 5}, {3, 64}, {1, 7, 129}, {5, 31}}) {
-        const Array x = draw.array(shape), scale = draw.array({shape.back()}), shift = draw.array({shape.back()});
-        check_close<E>(E::layer_norm(E::from_array(x), parameter<E>(scale, ParameterKind::vector),
-                                     parameter<E>(shift, ParameterKind::vector), 1e-5),
-                       Reference::layer_norm(x, parameter<Reference>(scale, ParameterKind::vector),
-                                             parameter<Reference>(shift, ParameterKind::vector), 1e-5));
+    for (const Shape& shape :
+         std::vector<Shape>{{1, 1, 2}, {2, 3, 5}, {3, 64}, {1, 7, 129}, {5, 31}}) {
+        const Array x = draw.array(shape), scale = draw.array({shape.back()}),
+                    shift = draw.array({shape.back()});
+        check_close<E>(
+            E::layer_norm(E::from_array(x), parameter<E>(scale, ParameterKind::vector),
+                          parameter<E>(shift, ParameterKind::vector), 1e-5),
+            Reference::layer_norm(x, parameter<Reference>(scale, ParameterKind::vector),
+                                  parameter<Reference>(shift, ParameterKind::vector), 1e-5));
     }
 }
 
@@ -151,15 +165,21 @@ TEST_CASE_TEMPLATE("attention with every form of mask is as in the reference", E
     struct Case {
         std::int64_t batch, queries, keys, heads, head_width;
     };
-    for (const Case& c : std::vector<Case>{{1, 1, 1, 1, 1}, {2, 5, 5, 3, 7}, {1, 64, 73, 2, 32}, {3, 9, 2, 1, 13},
-                                           {1, 17, 130, 1, 64}, {2, 67, 67, 2, 8}}) {
+    for (const Case& c : std::vector<Case>{{1, 1, 1, 1, 1},
+                                           {2, 5, 5, 3, 7},
+                                           {1, 64, 73, 2, 32},
+                                           {3, 9, 2, 1, 13},
+                                           {1, 17, 130, 1, 64},
+                                           {2, 67, 67, 2, 8}}) {
         const std::int64_t width = c.heads * c.head_width;
-        const Array q = draw.array({c.batch, c.queries, width}), k = draw.array({c.batch, c.keys, width});
+        const Array q = draw.array({c.batch, c.queries, width}),
+                    k = draw.array({c.batch, c.keys, width});
         const Array v = draw.array({c.batch, c.keys, width});
         const auto check = [&](const Array* mask) {
             const AttentionOptions options = {.heads = c.heads, .mask = mask};
-            check_close<E>(E::attention(E::from_array(q), E::from_array(k), E::from_array(v), options),
-                           Reference::attention(q, k, v, options));
+            check_close<E>(
+                E::attention(E::from_array(q), E::from_array(k), E::from_array(v), options),
+                Reference::attention(q, k, v, options));
         };
         check(nullptr);
         for (const float forbidden : {-10000.0f, std::numeric_limits<float>::lowest()})
@@ -169,7 +189,8 @@ TEST_CASE_TEMPLATE("attention with every form of mask is as in the reference", E
                     for (std::int64_t b = 0; b < batch; ++b)
                         for (std::int64_t query = 0; query < queries; ++query)
                             for (std::int64_t key = 1; key < c.keys; ++key)
-                                if ((3 * b + 5 * query + 7 * key) % 4 == 0) mask(b, query, key) = forbidden;
+                                if ((3 * b + 5 * query + 7 * key) % 4 == 0)
+                                    mask(b, query, key) = forbidden;
                     check(&mask);
                 }
     }
@@ -178,20 +199,25 @@ TEST_CASE_TEMPLATE("attention with every form of mask is as in the reference", E
 TEST_CASE_TEMPLATE("activations are as in the reference, for large arguments too", E, ENGINES) {
     Array x = make_array({2, 203});
     for (std::size_t i = 0; i < x.size(); ++i)
-        x.data()[i] = static_cast<float>(static_cast<bfloat16>(0.07f * static_cast<float>(i) - 14.0f));
+        x.data()[i] =
+            static_cast<float>(static_cast<bfloat16>(0.07f * static_cast<float>(i) - 14.0f));
     x(0, 0) = -100.0f, x(1, 0) = 100.0f, x(1, 1) = -3000.0f;
-    for (const Activation activation : {Activation::none, Activation::silu, Activation::gelu, Activation::quick_gelu})
-        check_close<E>(E::activate(E::from_array(x), activation), Reference::activate(x, activation));
+    for (const Activation activation :
+         {Activation::none, Activation::silu, Activation::gelu, Activation::quick_gelu})
+        check_close<E>(E::activate(E::from_array(x), activation),
+                       Reference::activate(x, activation));
 }
 
 TEST_CASE_TEMPLATE("sums and scales are as in the reference", E, ENGINES) {
     Draw draw;
-    const Array x = draw.array({3, 5, 7, 11}), same = draw.array({3, 5, 7, 11}), row = draw.array({7, 11});
+    const Array x = draw.array({3, 5, 7, 11}), same = draw.array({3, 5, 7, 11}),
+                row = draw.array({7, 11});
     const Array channels = draw.array({3, 11}), bias = draw.array({11});
     const auto tensor = E::from_array(x);
     for (const Array* y : {&same, &row, &bias})
         check_close<E>(E::add(tensor, E::from_array(*y)), Reference::add(x, *y));
-    check_close<E>(E::add_per_channel(tensor, E::from_array(channels)), Reference::add_per_channel(x, channels));
+    check_close<E>(E::add_per_channel(tensor, E::from_array(channels)),
+                   Reference::add_per_channel(x, channels));
     check_close<E>(E::scale(tensor, -0.3), Reference::scale(x, -0.3));
 }
 
@@ -199,7 +225,8 @@ TEST_CASE_TEMPLATE("operations that move data change no bit", E, ENGINES) {
     Draw draw;
     const Array x = draw.array({2, 5, 7}), y = draw.array({2, 3, 7}), one = draw.array({1, 3, 5});
     const auto tx = E::from_array(x);
-    check_equal<E>(E::concatenate({tx, E::from_array(y), tx}, 1), Reference::concatenate({x, y, x}, 1));
+    check_equal<E>(E::concatenate({tx, E::from_array(y), tx}, 1),
+                   Reference::concatenate({x, y, x}, 1));
     check_equal<E>(E::concatenate({tx, tx}, -1), Reference::concatenate({x, x}, -1));
     check_equal<E>(E::concatenate({tx, tx}, 0), Reference::concatenate({x, x}, 0));
     check_equal<E>(E::slice(tx, 1, 1, 4), Reference::slice(x, 1, 1, 4));
@@ -217,7 +244,8 @@ TEST_CASE_TEMPLATE("operations that move data change no bit", E, ENGINES) {
                    Reference::embedding(parameter<Reference>(table, ParameterKind::table), ids));
     for (const auto& [height, width] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 5}}) {
         const Array picture = draw.array({2, height, width, 3});
-        check_equal<E>(E::upsample_nearest2(E::from_array(picture)), Reference::upsample_nearest2(picture));
+        check_equal<E>(E::upsample_nearest2(E::from_array(picture)),
+                       Reference::upsample_nearest2(picture));
     }
 }
 
@@ -232,14 +260,17 @@ TEST_CASE_TEMPLATE("average pooling drops odd edges as the reference does", E, E
 TEST_CASE_TEMPLATE("parameters of every kind come back as they went in", E, ENGINES) {
     Draw draw;
     const std::vector<std::pair<Shape, ParameterKind>> cases = {
-        {{7}, ParameterKind::vector},           {{5, 33}, ParameterKind::matrix},
-        {{65, 3, 3, 3}, ParameterKind::convolution}, {{9, 4}, ParameterKind::table},
+        {{7}, ParameterKind::vector},
+        {{5, 33}, ParameterKind::matrix},
+        {{65, 3, 3, 3}, ParameterKind::convolution},
+        {{9, 4}, ParameterKind::table},
         {{1, 3, 5}, ParameterKind::tensor}};
     for (const auto& [shape, kind] : cases) {
         const Array values = draw.array(shape);
         const auto p = parameter<E>(values, kind);
         CHECK(E::store(p) == values);
-        if (kind == ParameterKind::vector || kind == ParameterKind::tensor) check_equal<E>(E::value(p), values);
+        if (kind == ParameterKind::vector || kind == ParameterKind::tensor)
+            check_equal<E>(E::value(p), values);
     }
 }
 

@@ -38,7 +38,8 @@ TEST_CASE("each operation is recorded with its shapes, multiply-adds and bytes")
     TraceLog log(2);
     {
         const TraceLog::Scope scope(log);
-        const Trace::Parameter weight({7, 5}, ParameterKind::matrix), bias({7}, ParameterKind::vector);
+        const Trace::Parameter weight({7, 5}, ParameterKind::matrix),
+            bias({7}, ParameterKind::vector);
         const Trace::Tensor y = Trace::linear(Trace::tensor({2, 3, 5}), weight, &bias);
         CHECK(y.shape == Shape{2, 3, 7});
         const Trace::Parameter kernel({4, 7, 3, 3}, ParameterKind::convolution);
@@ -91,7 +92,8 @@ TEST_CASE("the public decoder: parameters and multiply-adds as the reference cou
     const std::vector<double> timesteps = {999, 999};
     const auto y = decoder(Trace::tensor({2, 64, 64, 3}), timesteps, &time, {.tokens = &context});
     CHECK(y.shape == Shape{2, 64, 64, 6});
-    CHECK(giga(log.multiply_adds() - multiply_adds_of(log, "attention")) == doctest::Approx(585).epsilon(0.002));
+    CHECK(giga(log.multiply_adds() - multiply_adds_of(log, "attention")) ==
+          doctest::Approx(585).epsilon(0.002));
     CHECK(giga(multiply_adds_of(log, "conv2d 3x3")) == doctest::Approx(511).epsilon(0.002));
 }
 
@@ -120,8 +122,10 @@ TEST_CASE("the public prior: parameters and multiply-adds as the reference count
     const TraceLog::Scope scope(log);
     const std::vector<double> timesteps = {999, 999};
     const std::vector<std::int32_t> keep(2 * 77, 1);
-    prior(Trace::tensor({2, 768}), timesteps, Trace::tensor({2, 768}), Trace::tensor({2, 77, 768}), keep);
-    CHECK(giga(log.multiply_adds() - multiply_adds_of(log, "attention")) == doctest::Approx(163).epsilon(0.005));
+    prior(Trace::tensor({2, 768}), timesteps, Trace::tensor({2, 768}), Trace::tensor({2, 77, 768}),
+          keep);
+    CHECK(giga(log.multiply_adds() - multiply_adds_of(log, "attention")) ==
+          doctest::Approx(163).epsilon(0.005));
 }
 
 TEST_CASE("the text encoder runs on shapes alone") {
@@ -132,7 +136,8 @@ TEST_CASE("the text encoder runs on shapes alone") {
     CHECK(giga(parameter_count(encoder)) == doctest::Approx(0.1237).epsilon(0.001));
     TraceLog log;
     const TraceLog::Scope scope(log);
-    const TokenBatch text = {1, 77, std::vector<std::int32_t>(77, 5), std::vector<std::int32_t>(77, 1)};
+    const TokenBatch text = {1, 77, std::vector<std::int32_t>(77, 5),
+                             std::vector<std::int32_t>(77, 1)};
     const auto [embedding, states] = encoder(text);
     CHECK(embedding.shape == Shape{1, 768});
     CHECK(states.shape == Shape{1, 77, 768});

@@ -29,8 +29,11 @@ TEST_CASE("a guidance of exactly 1 does not run the unconditional half") {
     const auto stage = [](std::int64_t steps, double guidance) {
         // The difference of two runs is one step of the prior and one of the decoder.
         const auto run = [&](std::int64_t n) {
-            return cost({.prior_steps = n, .decoder_steps = n, .super_resolution_steps = 1,
-                         .prior_guidance_scale = guidance, .decoder_guidance_scale = guidance,
+            return cost({.prior_steps = n,
+                         .decoder_steps = n,
+                         .super_resolution_steps = 1,
+                         .prior_guidance_scale = guidance,
+                         .decoder_guidance_scale = guidance,
                          .padding = Padding::keep});
         };
         return run(steps + 1) - run(steps);
@@ -41,16 +44,21 @@ TEST_CASE("a guidance of exactly 1 does not run the unconditional half") {
 
 TEST_CASE("each step costs the same, and trimming the padding makes it cheaper") {
     const auto run = [](std::int64_t steps, Padding padding) {
-        return cost({.prior_steps = steps, .decoder_steps = 1, .super_resolution_steps = 1, .padding = padding});
+        return cost({.prior_steps = steps,
+                     .decoder_steps = 1,
+                     .super_resolution_steps = 1,
+                     .padding = padding});
     };
-    CHECK(run(5, Padding::keep) - run(4, Padding::keep) == run(2, Padding::keep) - run(1, Padding::keep));
+    CHECK(run(5, Padding::keep) - run(4, Padding::keep) ==
+          run(2, Padding::keep) - run(1, Padding::keep));
     CHECK(run(5, Padding::trim) < run(5, Padding::keep));
 }
 
 TEST_CASE("the cost of a model directory is that of the pipeline, from configs alone") {
     const TemporaryFolder folder;
     const auto save = [&](const std::string& component, const auto& config) {
-        write_json(make_component_folder(folder.path(), component) / "config.json", to_json(config));
+        write_json(make_component_folder(folder.path(), component) / "config.json",
+                   to_json(config));
     };
     save("text_encoder", tiny_model::text_config());
     save("prior", tiny_model::prior_config());
@@ -58,7 +66,8 @@ TEST_CASE("the cost of a model directory is that of the pipeline, from configs a
     save("decoder", tiny_model::decoder_config());
     save("super_res_first", tiny_model::upsampler_config());
     save("super_res_last", tiny_model::upsampler_config());
-    write_model_index(folder.path(), {"text_encoder", "prior", "text_proj", "decoder", "super_res_first", "super_res_last"});
+    write_model_index(folder.path(), {"text_encoder", "prior", "text_proj", "decoder",
+                                      "super_res_first", "super_res_last"});
 
     for (const double guidance : {1.0, 4.0}) {
         ModelCostOptions options = {.settings = {3, 4, 5, guidance, guidance}};
@@ -69,10 +78,13 @@ TEST_CASE("the cost of a model directory is that of the pipeline, from configs a
             names.push_back(component.component);
             CHECK(component.log.peak_bytes() > 0);
         }
-        CHECK(names == std::vector<std::string>{"text_encoder", "prior", "text_proj", "decoder", "super_res_first",
-                                                "super_res_last"});
-        CHECK(total == cost({.prior_steps = 3, .decoder_steps = 4, .super_resolution_steps = 5,
-                             .prior_guidance_scale = guidance, .decoder_guidance_scale = guidance,
+        CHECK(names == std::vector<std::string>{"text_encoder", "prior", "text_proj", "decoder",
+                                                "super_res_first", "super_res_last"});
+        CHECK(total == cost({.prior_steps = 3,
+                             .decoder_steps = 4,
+                             .super_resolution_steps = 5,
+                             .prior_guidance_scale = guidance,
+                             .decoder_guidance_scale = guidance,
                              .padding = Padding::keep}));
     }
     const auto costs = model_cost(ModelDirectory(folder.path()));

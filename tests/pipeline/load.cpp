@@ -18,7 +18,8 @@ struct Model {
         static const bool written = (tiny_model::write(original.path()), true);
         if (written)
             std::filesystem::copy(original.path(), folder.path(),
-                                  std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
+                                  std::filesystem::copy_options::recursive |
+                                      std::filesystem::copy_options::overwrite_existing);
     }
 
     Json json(const std::string& file) const { return read_json(folder / file); }
@@ -52,9 +53,11 @@ struct Model {
 TEST_CASE("what was written is loaded, and makes the same picture as in memory") {
     const Model model;
     const auto loaded = load_on<E>(model.folder.path());
-    CHECK(loaded.defaults == GenerationDefaults{.prior_steps = 3, .decoder_steps = 4, .super_resolution_steps = 2});
+    CHECK(loaded.defaults ==
+          GenerationDefaults{.prior_steps = 3, .decoder_steps = 4, .super_resolution_steps = 2});
     const auto in_memory = tiny_model::pipeline<E>();
-    CHECK(loaded.generate({"a red owl"}, {.seed = 7}).pictures == in_memory.generate({"a red owl"}, {.seed = 7}).pictures);
+    CHECK(loaded.generate({"a red owl"}, {.seed = 7}).pictures ==
+          in_memory.generate({"a red owl"}, {.seed = 7}).pictures);
 }
 
 TEST_CASE("a directory without a last upsampler or generation defaults is complete") {
@@ -71,8 +74,9 @@ TEST_CASE("a directory without a last upsampler or generation defaults is comple
 
 TEST_CASE("what is missing is an error that names it") {
     CHECK(Model().error().empty());
-    for (const char* component : {"tokenizer", "text_encoder", "prior", "text_proj", "decoder", "super_res_first",
-                                  "super_res_last", "prior_scheduler", "decoder_scheduler", "super_res_scheduler"}) {
+    for (const char* component :
+         {"tokenizer", "text_encoder", "prior", "text_proj", "decoder", "super_res_first",
+          "super_res_last", "prior_scheduler", "decoder_scheduler", "super_res_scheduler"}) {
         const Model model;
         model.remove(component);
         model.fails_with(component);
@@ -88,21 +92,26 @@ TEST_CASE("weights of another model are an error") {
     std::filesystem::copy_file(model.folder / "super_res_first/diffusion_pytorch_model.safetensors",
                                model.folder / "decoder/diffusion_pytorch_model.safetensors",
                                std::filesystem::copy_options::overwrite_existing);
-    model.fails_with("decoder/diffusion_pytorch_model.safetensors does not fit the model's config.json");
+    model.fails_with(
+        "decoder/diffusion_pytorch_model.safetensors does not fit the model's config.json");
 }
 
 TEST_CASE("components that do not fit together are an error that names both sizes") {
-    const auto fails = [](const std::string& file, const std::string& key, const Json& value, const std::string& part) {
+    const auto fails = [](const std::string& file, const std::string& key, const Json& value,
+                          const std::string& part) {
         const Model model;
         model.change(file, key, value);
         model.fails_with(part);
     };
     // Sizes that the weights of one component cannot tell.
-    fails("tokenizer/tokenizer_config.json", "model_max_length", 15, "tokenizer/model_max_length is 15");
+    fails("tokenizer/tokenizer_config.json", "model_max_length", 15,
+          "tokenizer/model_max_length is 15");
     fails("super_res_first/config.json", "sample_size", 32, "super_res_first/sample_size");
-    fails("super_res_scheduler/scheduler_config.json", "variance_type", "learned_range", "expected 6");
+    fails("super_res_scheduler/scheduler_config.json", "variance_type", "learned_range",
+          "expected 6");
     fails("decoder/config.json", "norm_num_groups", 5, "norm_num_groups");
-    fails("decoder/config.json", "block_out_channels", Json::array({8, 1000000000000}), "block_out_channels");
+    fails("decoder/config.json", "block_out_channels", Json::array({8, 1000000000000}),
+          "block_out_channels");
     fails("prior/config.json", "num_layers", 3, "prior");
     fails("generation_config.json", "prior_steps", 0, "prior_steps");
     fails("generation_config.json", "steps", 5, "unknown key \"steps\"");
@@ -125,7 +134,9 @@ TEST_CASE("dalle2::load gives the engine and samplers that are asked for") {
                                                      .decoder_sampler = SamplerKind::ddim});
     CHECK(ddim.generate({"owl"}, {.seed = 1}).pictures != expected);
 
-    const Array reference = load(model.folder.path(), {.engine = EngineKind::reference}).generate({"owl"}, {.seed = 1}).pictures;
+    const Array reference = load(model.folder.path(), {.engine = EngineKind::reference})
+                                .generate({"owl"}, {.seed = 1})
+                                .pictures;
     CHECK(xt::amax(xt::abs(reference - expected))() < 1e-3);
     const Pipeline usual = load(model.folder.path());
     CHECK(usual.engine() == fastest_engine());
@@ -133,7 +144,8 @@ TEST_CASE("dalle2::load gives the engine and samplers that are asked for") {
 
     CHECK(engine_kind_from_name("bfloat16", "x") == EngineKind::cpu_bfloat16);
     CHECK_THROWS_WITH_AS(engine_kind_from_name("int8", "--engine"),
-                         "--engine: engine \"int8\" is not supported; supported are \"reference\", \"float32\" and \"bfloat16\"",
+                         "--engine: engine \"int8\" is not supported; supported are \"reference\", "
+                         "\"float32\" and \"bfloat16\"",
                          ConfigError);
     CHECK_THROWS_AS(sampler_kind_from_name("euler", "--sampler"), ConfigError);
 }

@@ -27,16 +27,18 @@ void check_values(const Array& found, const std::vector<float>& expected) {
 TEST_CASE("enlarging is as in PyTorch") {
     const Array y = resize_bicubic(waves({1, 3, 2, 1}), 5, 4);
     CHECK(shape_of(y) == Shape{1, 5, 4, 1});
-    check_values(y, {0.1890676f, 0.3695492f, 0.7274316f,  0.9079133f,  0.559409f,   0.6358098f,  0.7873073f,
-                     0.8637081f, 1.019565f,  0.9261659f,  0.7409622f,  0.6475631f,  0.4566154f,  0.2871399f,
-                     -0.04891827f, -0.2183938f, 0.02977843f, -0.170751f, -0.5683868f, -0.7689162f});
+    check_values(
+        y, {0.1890676f,   0.3695492f,  0.7274316f,  0.9079133f, 0.559409f,   0.6358098f, 0.7873073f,
+            0.8637081f,   1.019565f,   0.9261659f,  0.7409622f, 0.6475631f,  0.4566154f, 0.2871399f,
+            -0.04891827f, -0.2183938f, 0.02977843f, -0.170751f, -0.5683868f, -0.7689162f});
 }
 
 TEST_CASE("enlarging four times, as before the upsampler, is as in PyTorch") {
     const Array y = resize_bicubic(waves({1, 4, 4, 1}), 16, 16);
-    check_values(y, {0.2478032f, 0.2884129f, 0.377108f, 0.5345352f, 0.7356821f, 0.9329168f, 1.056645f,
-                     1.141777f,  1.196627f,  1.216612f, 1.189315f,  1.091523f,  0.9751288f, 0.8803498f,
-                     0.8310518f, 0.8094321f, 0.2406582f, 0.2769929f, 0.3564093f, 0.4975709f});
+    check_values(
+        y, {0.2478032f, 0.2884129f, 0.377108f,  0.5345352f, 0.7356821f, 0.9329168f, 1.056645f,
+            1.141777f,  1.196627f,  1.216612f,  1.189315f,  1.091523f,  0.9751288f, 0.8803498f,
+            0.8310518f, 0.8094321f, 0.2406582f, 0.2769929f, 0.3564093f, 0.4975709f});
     double weighted = 0;
     for (std::size_t i = 0; i < y.size(); ++i) weighted += static_cast<double>(i) * y.data()[i];
     CHECK(weighted == doctest::Approx(-1293.55944537092).epsilon(1e-5));
@@ -44,8 +46,8 @@ TEST_CASE("enlarging four times, as before the upsampler, is as in PyTorch") {
 
 TEST_CASE("shrinking is antialiased as in PyTorch, channels apart") {
     check_values(resize_bicubic(waves({1, 7, 5, 2}), 3, 2),
-                 {0.3971152f, 0.1441253f, -0.4131876f, -0.1743584f, -0.2422769f, -0.4275221f, 0.2158915f, 0.417486f,
-                  -0.3897037f, -0.1310459f, 0.4065826f, 0.1615866f});
+                 {0.3971152f, 0.1441253f, -0.4131876f, -0.1743584f, -0.2422769f, -0.4275221f,
+                  0.2158915f, 0.417486f, -0.3897037f, -0.1310459f, 0.4065826f, 0.1615866f});
 }
 
 TEST_CASE("each picture of a batch is resized alone, and the same size changes nothing") {

@@ -43,7 +43,8 @@ TEST_CASE("a prompt becomes a picture of the upsampler's size") {
     for (const float value : made.small_pictures) CHECK(std::abs(value) <= 1);
 }
 
-TEST_CASE("the same seed gives the same bytes for any number of threads, another seed another picture") {
+TEST_CASE(
+    "the same seed gives the same bytes for any number of threads, another seed another picture") {
     const Array one = pipeline().generate({"owl"}, {.seed = 3, .threads = 1}).pictures;
     CHECK(pipeline().generate({"owl"}, {.seed = 3, .threads = 3}).pictures == one);
     CHECK(pipeline().generate({"owl"}, {.seed = 3}).pictures == one);
@@ -56,14 +57,18 @@ TEST_CASE("a constant pipeline serves several threads at once") {
     {
         std::vector<std::jthread> threads;
         for (Array& result : found)
-            threads.emplace_back([&] { result = pipeline().generate({"a red owl"}, {.seed = 5, .threads = 1}).pictures; });
+            threads.emplace_back([&] {
+                result = pipeline().generate({"a red owl"}, {.seed = 5, .threads = 1}).pictures;
+            });
     }
     for (const Array& result : found) CHECK(result == expected);
 }
 
 TEST_CASE("the prompt matters at every guidance, and so does the guidance") {
     const auto picture = [](const std::string& prompt, double prior, double decoder) {
-        return pipeline().generate({prompt}, {.prior_guidance_scale = prior, .decoder_guidance_scale = decoder}).pictures;
+        return pipeline()
+            .generate({prompt}, {.prior_guidance_scale = prior, .decoder_guidance_scale = decoder})
+            .pictures;
     };
     CHECK(largest_difference(picture("owl", 4, 8), picture("red", 4, 8)) > 1e-2);
     CHECK(largest_difference(picture("owl", 1, 1), picture("red", 1, 1)) > 1e-2);
@@ -78,15 +83,20 @@ TEST_CASE("the prompt matters at every guidance, and so does the guidance") {
 
 TEST_CASE("padding may be left away") {
     for (const double guidance : {1.0, 4.0})
-        for (const std::vector<std::string>& prompts : {std::vector<std::string>{"a red owl"}, {"owl", "a red red owl"}}) {
-            const GenerateOptions trimmed = {.seed = 2, .prior_guidance_scale = guidance, .decoder_guidance_scale = guidance};
+        for (const std::vector<std::string>& prompts :
+             {std::vector<std::string>{"a red owl"}, {"owl", "a red red owl"}}) {
+            const GenerateOptions trimmed = {
+                .seed = 2, .prior_guidance_scale = guidance, .decoder_guidance_scale = guidance};
             GenerateOptions padded = trimmed;
             padded.padding = Padding::keep;
-            const Generation a = pipeline().generate(prompts, trimmed), b = pipeline().generate(prompts, padded);
+            const Generation a = pipeline().generate(prompts, trimmed),
+                             b = pipeline().generate(prompts, padded);
             CHECK(largest_difference(a.image_embedding, b.image_embedding) < 2e-4);
             CHECK(largest_difference(a.pictures, b.pictures) < 2e-3);
         }
-    const auto tokens = [](Padding padding) { return token_batch(pipeline().tokenizer, {"owl", ""}, padding); };
+    const auto tokens = [](Padding padding) {
+        return token_batch(pipeline().tokenizer, {"owl", ""}, padding);
+    };
     CHECK(tokens(Padding::trim).tokens == 3);
     CHECK(tokens(Padding::keep).tokens == tiny_model::tokens);
 }
@@ -96,8 +106,10 @@ TEST_CASE("the parts by hand make what the pipeline makes") {
     const EncodedText text = encode_text(text_encoder, token_batch(tokenizer, {"a red owl"}));
     const EncodedText nothing = encode_text(text_encoder, token_batch(tokenizer, {""}));
     TorchGenerator generator(9);
-    const Array embedding = prior.sample(text, nothing, generator, {.steps = 3, .guidance_scale = 4});
-    const Array small = decoder.sample(embedding, text, nothing, generator, {.steps = 4, .guidance_scale = 8});
+    const Array embedding =
+        prior.sample(text, nothing, generator, {.steps = 3, .guidance_scale = 4});
+    const Array small =
+        decoder.sample(embedding, text, nothing, generator, {.steps = 4, .guidance_scale = 8});
     const Array large = upsampler.sample(small, generator, {.steps = 2});
     const Generation made = pipeline().generate({"a red owl"}, {.seed = 9});
     CHECK(made.image_embedding == embedding);
@@ -107,17 +119,24 @@ TEST_CASE("the parts by hand make what the pipeline makes") {
 
 TEST_CASE("progress is told per call, each stage from its start to its end") {
     std::vector<std::string> told;
-    const Array picture = pipeline().generate({"owl"}, {.prior_steps = 2,
-                                                  .decoder_steps = 1,
-                                                  .super_resolution_steps = 2,
-                                                  .progress = [&](const GenerateProgress& p) {
-                                                      told.push_back(to_string(p.stage) + " " + std::to_string(p.step) + "/" +
-                                                                     std::to_string(p.steps) + " " + to_string(shape_of(p.sample)));
-                                                  }}).pictures;
-    CHECK(told == std::vector<std::string>{"prior 0/2 [1, 12]", "prior 1/2 [1, 12]", "prior 2/2 [1, 12]",
-                                           "decoder 0/1 [1, 8, 8, 3]", "decoder 1/1 [1, 8, 8, 3]",
-                                           "super-resolution 0/2 [1, 16, 16, 3]", "super-resolution 1/2 [1, 16, 16, 3]",
-                                           "super-resolution 2/2 [1, 16, 16, 3]"});
+    const Array picture =
+        pipeline()
+            .generate({"owl"}, {.prior_steps = 2,
+                                .decoder_steps = 1,
+                                .super_resolution_steps = 2,
+                                .progress =
+                                    [&](const GenerateProgress& p) {
+                                        told.push_back(to_string(p.stage) + " " +
+                                                       std::to_string(p.step) + "/" +
+                                                       std::to_string(p.steps) + " " +
+                                                       to_string(shape_of(p.sample)));
+                                    }})
+            .pictures;
+    CHECK(told == std::vector<std::string>{
+                      "prior 0/2 [1, 12]", "prior 1/2 [1, 12]", "prior 2/2 [1, 12]",
+                      "decoder 0/1 [1, 8, 8, 3]", "decoder 1/1 [1, 8, 8, 3]",
+                      "super-resolution 0/2 [1, 16, 16, 3]", "super-resolution 1/2 [1, 16, 16, 3]",
+                      "super-resolution 2/2 [1, 16, 16, 3]"});
 }
 
 TEST_CASE("a call stops before its next step when asked to") {
@@ -127,7 +146,8 @@ TEST_CASE("a call stops before its next step when asked to") {
         ++steps;
         if (p.stage == Stage::decoder && p.step == 2) source.request_stop();
     };
-    CHECK_THROWS_AS(pipeline()("owl", {.progress = progress, .stop = source.get_token()}), Cancelled);
+    CHECK_THROWS_AS(pipeline()("owl", {.progress = progress, .stop = source.get_token()}),
+                    Cancelled);
     CHECK(steps == 4 + 3);
 }
 
@@ -153,8 +173,11 @@ TEST_CASE("options out of their range are errors before any work") {
 }
 
 TEST_CASE("prompts of any kind are pictures") {
-    for (const std::string& prompt : {std::string(), std::string(100000, 'x'), std::string("\xff\xfe\x01 owl")})
-        CHECK(pipeline()(prompt, {.prior_steps = 1, .decoder_steps = 1, .super_resolution_steps = 1}).width == 16);
+    for (const std::string& prompt :
+         {std::string(), std::string(100000, 'x'), std::string("\xff\xfe\x01 owl")})
+        CHECK(
+            pipeline()(prompt, {.prior_steps = 1, .decoder_steps = 1, .super_resolution_steps = 1})
+                .width == 16);
 }
 
 TEST_CASE("a DDIM pipeline without noise depends on its start alone") {
@@ -164,12 +187,38 @@ TEST_CASE("a DDIM pipeline without noise depends on its start alone") {
     CHECK(largest_difference(pipeline().generate({"owl"}, {.seed = 1}).pictures, picture) > 1e-2);
 }
 
+namespace {
+
+// A part of one's own: a prior that believes that a picture's embedding is its text's.
+struct TextAsImage {
+    Array sample(const EncodedText& text, const EncodedText&, TorchGenerator&,
+                 const SamplingOptions&) const {
+        return text.text_embedding;
+    }
+};
+
+static_assert(PriorPart<TextAsImage> && !DecoderPart<TextAsImage>);
+static_assert(!PriorPart<Upsampler<E>> && !UpsamplerPart<DiffusionPrior<E>>);
+static_assert(!TokenizerPart<ClipTextEncoder<E>> && !TextEncoderPart<ClipTokenizer>);
+
+}  // namespace
+
+TEST_CASE("another part in one slot is another type of pipeline") {
+    const TextToImage mine(pipeline().tokenizer, pipeline().text_encoder, TextAsImage{},
+                           pipeline().decoder, pipeline().upsampler, pipeline().defaults);
+    const Generation made = mine.generate({"owl"}, {.seed = 1});
+    const TokenBatch tokens = token_batch(mine.tokenizer, {"owl"});
+    CHECK(made.image_embedding == encode_text(mine.text_encoder, tokens).text_embedding);
+    CHECK(made.picture().width == tiny_model::large_size);
+}
+
 TEST_CASE("without an upsampler of its own for the last step, the first does all") {
     auto copy = pipeline();
     copy.upsampler.last.reset();
     const Array small = make_array({1, 8, 8, 3}, 0.5f);
     TorchGenerator a(1), b(1), c(1), d(1);
-    CHECK(largest_difference(copy.upsampler.sample(small, a), pipeline().upsampler.sample(small, b)) > 1e-3);
+    CHECK(largest_difference(copy.upsampler.sample(small, a),
+                             pipeline().upsampler.sample(small, b)) > 1e-3);
     copy.upsampler.last = copy.upsampler.first;
     auto other = pipeline();
     other.upsampler.last.reset();

@@ -22,9 +22,11 @@ inline void write(const std::filesystem::path& directory, DType dtype = DType::f
     save_schedule_config(directory, "prior_scheduler", prior_schedule());
     save_schedule_config(directory, "decoder_scheduler", decoder_schedule());
     save_schedule_config(directory, "super_res_scheduler", upsampler_schedule());
-    save_generation_defaults(directory, {.prior_steps = 3, .decoder_steps = 4, .super_resolution_steps = 2});
-    write_model_index(directory, {"tokenizer", "text_encoder", "prior", "text_proj", "decoder", "super_res_first",
-                                  "super_res_last", "prior_scheduler", "decoder_scheduler", "super_res_scheduler"});
+    save_generation_defaults(directory,
+                             {.prior_steps = 3, .decoder_steps = 4, .super_resolution_steps = 2});
+    write_model_index(directory, {"tokenizer", "text_encoder", "prior", "text_proj", "decoder",
+                                  "super_res_first", "super_res_last", "prior_scheduler",
+                                  "decoder_scheduler", "super_res_scheduler"});
 }
 
 }  // namespace tiny_model

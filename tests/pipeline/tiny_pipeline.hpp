@@ -8,7 +8,8 @@
 namespace tiny_model {
 
 template <class E, class S = UnClipSampler>
-using Pipeline = TextToImage<ClipTokenizer, ClipTextEncoder<E>, DiffusionPrior<E, S>, Decoder<E, S>, Upsampler<E, S>>;
+using Pipeline = TextToImage<ClipTokenizer, ClipTextEncoder<E>, DiffusionPrior<E, S>, Decoder<E, S>,
+                             Upsampler<E, S>>;
 
 template <class E, class S = UnClipSampler>
 Pipeline<E, S> pipeline() {

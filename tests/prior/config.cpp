@@ -8,7 +8,8 @@ namespace {
 
 // As diffusers 0.33 writes it.
 Json newest() {
-    return Json::parse(R"({"_class_name": "PriorTransformer", "_diffusers_version": "0.33.1", "added_emb_type": "prd",
+    return Json::parse(
+        R"({"_class_name": "PriorTransformer", "_diffusers_version": "0.33.1", "added_emb_type": "prd",
         "additional_embeddings": 4, "attention_head_dim": 64, "clip_embed_dim": null, "dropout": 0.0,
         "embedding_dim": 768, "embedding_proj_dim": null, "embedding_proj_norm_type": null,
         "encoder_hid_proj_type": "linear", "norm_in_type": null, "num_attention_heads": 32, "num_embeddings": 77,
@@ -29,7 +30,8 @@ std::string error_with(const std::string& key, const Json& value) {
 }  // namespace
 
 TEST_CASE("a prior's config is read in the oldest and the newest form") {
-    const Json oldest = Json::parse(R"({"_class_name": "PriorTransformer", "_diffusers_version": "0.14.0",
+    const Json oldest =
+        Json::parse(R"({"_class_name": "PriorTransformer", "_diffusers_version": "0.14.0",
         "additional_embeddings": 4, "attention_head_dim": 64, "dropout": 0.0, "embedding_dim": 768,
         "num_attention_heads": 32, "num_embeddings": 77, "num_layers": 20})");
     const PriorConfig c = prior_config({newest(), ""});
@@ -59,7 +61,9 @@ TEST_CASE("a prior of another kind is an error that names file, key, value and w
 }
 
 TEST_CASE("absurd values of a prior are errors") {
-    for (const char* key : {"embedding_dim", "num_attention_heads", "attention_head_dim", "num_layers", "num_embeddings"})
+    for (const char* key : {"embedding_dim", "num_attention_heads", "attention_head_dim",
+                            "num_layers", "num_embeddings"})
         for (const Json& value : std::vector<Json>{0, -1, 1e12, 1000000000000, "12"})
-            CHECK_MESSAGE(error_with(key, value).find(key) != std::string::npos, key, " ", value.dump());
+            CHECK_MESSAGE(error_with(key, value).find(key) != std::string::npos, key, " ",
+                          value.dump());
 }

@@ -19,7 +19,8 @@ inline TextProjectionConfig text_projection_config(ConfigReader reader) {
     c.clip_embeddings_dim = reader.get_or<std::int64_t>("clip_embeddings_dim", 768, 1, 65536);
     c.time_embed_dim = reader.get<std::int64_t>("time_embed_dim", 1, 1 << 20);
     c.cross_attention_dim = reader.get<std::int64_t>("cross_attention_dim", 1, 65536);
-    c.clip_extra_context_tokens = reader.get_or<std::int64_t>("clip_extra_context_tokens", 4, 1, 1024);
+    c.clip_extra_context_tokens =
+        reader.get_or<std::int64_t>("clip_extra_context_tokens", 4, 1, 1024);
     reader.finish();
     return c;
 }
@@ -55,14 +56,16 @@ inline std::vector<std::int64_t> read_per_level(ConfigReader& reader, const std:
         }
     }
     if (list.size() != levels)
-        reader.refuse(key, "expected a whole number from 1 to 65536, or a list of one for each of the " +
-                               std::to_string(levels) + " levels");
+        reader.refuse(key,
+                      "expected a whole number from 1 to 65536, or a list of one for each of the " +
+                          std::to_string(levels) + " levels");
     return list;
 }
 
 // Whether each level's blocks have attention, in the order of the file.
-inline std::vector<bool> read_block_types(ConfigReader& reader, const std::string& key, std::size_t levels,
-                                          const std::string& plain, const std::string& attention) {
+inline std::vector<bool> read_block_types(ConfigReader& reader, const std::string& key,
+                                          std::size_t levels, const std::string& plain,
+                                          const std::string& attention) {
     std::vector<bool> has_attention;
     for (const std::string& type : reader.get<std::vector<std::string>>(key)) {
         if (type != plain && (type != attention || attention.empty()))
@@ -81,7 +84,8 @@ inline void read_levels(ConfigReader& reader, UNetConfig& c, bool conditional) {
     if (count < 1 || count > 12) reader.refuse("block_out_channels", "expected 1 to 12 levels");
     const auto down = read_block_types(reader, "down_block_types", count, plain_down,
                                        conditional ? attention_down : "");
-    const auto up = read_block_types(reader, "up_block_types", count, plain_up, conditional ? attention_up : "");
+    const auto up = read_block_types(reader, "up_block_types", count, plain_up,
+                                     conditional ? attention_up : "");
     // The reference's name for it; it means the width of one head.
     const auto head_widths = conditional ? read_per_level(reader, "attention_head_dim", count, 8)
                                          : std::vector<std::int64_t>(count, UNetLevel{}.head_width);
@@ -89,8 +93,8 @@ inline void read_levels(ConfigReader& reader, UNetConfig& c, bool conditional) {
     for (std::size_t i = 0; i < count; ++i) {
         UNetLevel level = {channels[i], down[i], up[count - 1 - i]};
         if (level.channels % c.norm_num_groups)
-            reader.refuse("block_out_channels",
-                          "expected multiples of norm_num_groups, " + std::to_string(c.norm_num_groups));
+            reader.refuse("block_out_channels", "expected multiples of norm_num_groups, " +
+                                                    std::to_string(c.norm_num_groups));
         const bool attends_down = level.down_attention || (c.mid_attention && i + 1 == count);
         // The reference reads a list of head widths from its beginning on the way up too, where
         // the levels come in the opposite order.
@@ -99,8 +103,8 @@ inline void read_levels(ConfigReader& reader, UNetConfig& c, bool conditional) {
             reader.refuse("attention_head_dim", "supported: the same width on the way down and up");
         level.head_width = attends_down || !level.up_attention ? down_width : up_width;
         if ((attends_down || level.up_attention) && level.channels % level.head_width)
-            reader.refuse("attention_head_dim",
-                          "expected a divisor of the level's channels, " + std::to_string(level.channels));
+            reader.refuse("attention_head_dim", "expected a divisor of the level's channels, " +
+                                                    std::to_string(level.channels));
         c.levels.push_back(level);
     }
 }
@@ -113,8 +117,9 @@ inline OrderedJson head_widths_to_json(const UNetConfig& c) {
     std::int64_t some = UNetLevel{}.head_width;
     const auto set = [&](std::size_t place, std::int64_t width) {
         if (list[place] && list[place] != width)
-            throw ConfigError("a UNet with attention heads " + std::to_string(list[place]) + " and " +
-                              std::to_string(width) + " wide cannot be written: diffusers has no config for it");
+            throw ConfigError("a UNet with attention heads " + std::to_string(list[place]) +
+                              " and " + std::to_string(width) +
+                              " wide cannot be written: diffusers has no config for it");
         list[place] = some = width;
     };
     for (std::size_t i = 0; i < count; ++i) {
@@ -123,7 +128,8 @@ inline OrderedJson head_widths_to_json(const UNetConfig& c) {
         if (level.up_attention) set(count - 1 - i, level.head_width);
     }
     std::replace(list.begin(), list.end(), std::int64_t{0}, some);
-    if (std::count(list.begin(), list.end(), some) == static_cast<std::ptrdiff_t>(count)) return some;
+    if (std::count(list.begin(), list.end(), some) == static_cast<std::ptrdiff_t>(count))
+        return some;
     return list;
 }
 
@@ -140,12 +146,14 @@ inline void read_unet_config(ConfigReader& reader, UNetConfig& c, bool condition
     c.layers_per_block = reader.get_or<std::int64_t>("layers_per_block", 2, 1, 100);
     c.norm_eps = reader.get_or("norm_eps", 1e-5, 1e-30, 1);
     reader.expect("resnet_time_scale_shift", {"default", "scale_shift"});
-    c.conditioning = reader.get_or<std::string>("resnet_time_scale_shift", "default") == "scale_shift"
-                         ? TimeConditioning::scale_shift
-                         : TimeConditioning::add;
+    c.conditioning =
+        reader.get_or<std::string>("resnet_time_scale_shift", "default") == "scale_shift"
+            ? TimeConditioning::scale_shift
+            : TimeConditioning::add;
     c.sinusoid.flip_sin_to_cos = reader.get_or("flip_sin_to_cos", true);
     c.sinusoid.freq_shift = reader.get_or("freq_shift", 0.0, 0, 1);
-    if (c.levels.front().channels < 4) reader.refuse("block_out_channels", "expected at least 4 channels");
+    if (c.levels.front().channels < 4)
+        reader.refuse("block_out_channels", "expected at least 4 channels");
     reader.expect("act_fn", {"silu", "swish"});
     reader.expect("center_input_sample", {false});
     reader.expect("time_embedding_type", {"positional"});
@@ -164,10 +172,10 @@ inline void read_conditional_keys(ConfigReader& reader) {
     for (const char* key : {"only_cross_attention", "dual_cross_attention", "use_linear_projection",
                             "upcast_attention", "resnet_skip_time_act", "class_embeddings_concat"})
         reader.expect(key, {false});
-    for (const char* key : {"num_attention_heads", "encoder_hid_dim", "encoder_hid_dim_type", "addition_embed_type",
-                            "addition_time_embed_dim", "time_embedding_act_fn", "timestep_post_act",
-                            "time_cond_proj_dim", "projection_class_embeddings_input_dim",
-                            "cross_attention_norm"})
+    for (const char* key :
+         {"num_attention_heads", "encoder_hid_dim", "encoder_hid_dim_type", "addition_embed_type",
+          "addition_time_embed_dim", "time_embedding_act_fn", "timestep_post_act",
+          "time_cond_proj_dim", "projection_class_embeddings_input_dim", "cross_attention_norm"})
         reader.expect(key, {nullptr});
     reader.expect("mid_block_only_cross_attention", {nullptr, false});
     reader.expect("resnet_out_scale_factor", {1});
@@ -188,7 +196,8 @@ inline UNetConfig unet_config(ConfigReader reader) {
     const std::string name =
         reader.contains("_class_name")
             ? reader.get_one_of("_class_name", {"UNet2DConditionModel", "UNet2DModel"})
-            : std::string(reader.contains("cross_attention_dim") ? "UNet2DConditionModel" : "UNet2DModel");
+            : std::string(reader.contains("cross_attention_dim") ? "UNet2DConditionModel"
+                                                                 : "UNet2DModel");
     const bool conditional = name == "UNet2DConditionModel";
     if (conditional) {
         c.context_width = reader.get<std::int64_t>("cross_attention_dim", 1, 65536);
@@ -201,8 +210,8 @@ inline UNetConfig unet_config(ConfigReader reader) {
         reader.expect("mid_block_type", {"UNetMidBlock2D"});
         reader.expect("class_embed_type", {nullptr});
         // Without attention, and in this kind of blocks, they have no meaning.
-        reader.ignore({"attention_head_dim", "attn_norm_num_groups", "downsample_type", "upsample_type",
-                       "num_train_timesteps"});
+        reader.ignore({"attention_head_dim", "attn_norm_num_groups", "downsample_type",
+                       "upsample_type", "num_train_timesteps"});
     }
     detail::read_unet_config(reader, c, conditional);
     reader.finish();
@@ -242,7 +251,8 @@ inline OrderedJson to_json(const UNetConfig& c) {
     json["norm_eps"] = c.norm_eps;
     json["norm_num_groups"] = c.norm_num_groups;
     json["out_channels"] = c.out_channels;
-    json["resnet_time_scale_shift"] = c.conditioning == TimeConditioning::scale_shift ? "scale_shift" : "default";
+    json["resnet_time_scale_shift"] =
+        c.conditioning == TimeConditioning::scale_shift ? "scale_shift" : "default";
     json["sample_size"] = c.sample_size;
     json["up_block_types"] = up;
     return json;

@@ -152,7 +152,8 @@ struct Trace {
         check_last_axis("linear", x.shape, w[1]);
         Shape result = x.shape;
         result.back() = w[0];
-        return record("linear", with_bias({x.shape, w}, bias), result, element_count(result) * w[1]);
+        return record("linear", with_bias({x.shape, w}, bias), result,
+                      element_count(result) * w[1]);
     }
 
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
@@ -179,7 +180,8 @@ struct Trace {
         return record("group_norm", std::move(inputs), x.shape);
     }
 
-    static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift, double) {
+    static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
+                             double) {
         check_last_axis("layer_norm", x.shape, scale.shape()[0]);
         return record("layer_norm", {x.shape, scale.shape(), shift.shape()}, x.shape);
     }
@@ -193,7 +195,9 @@ struct Trace {
         return record("attention", std::move(inputs), s, 2 * element_count(s) * k.shape[1]);
     }
 
-    static Tensor activate(const Tensor& x, Activation) { return record("activate", {x.shape}, x.shape); }
+    static Tensor activate(const Tensor& x, Activation) {
+        return record("activate", {x.shape}, x.shape);
+    }
 
     static Tensor add(const Tensor& x, const Tensor& y) {
         check_suffix("add", x.shape, y.shape);

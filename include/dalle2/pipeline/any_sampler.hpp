@@ -18,13 +18,15 @@ public:
     AnySampler(DdimSampler sampler) : sampler_(std::move(sampler)) {}
 
     const NoiseSchedule& schedule() const {
-        return std::visit([](const auto& s) -> const NoiseSchedule& { return s.schedule(); }, sampler_);
+        return std::visit([](const auto& s) -> const NoiseSchedule& { return s.schedule(); },
+                          sampler_);
     }
     std::vector<std::int64_t> timesteps(std::int64_t count) const {
         return std::visit([&](const auto& s) { return s.timesteps(count); }, sampler_);
     }
     bool draws_noise(std::int64_t timestep, std::int64_t previous) const {
-        return std::visit([&](const auto& s) { return s.draws_noise(timestep, previous); }, sampler_);
+        return std::visit([&](const auto& s) { return s.draws_noise(timestep, previous); },
+                          sampler_);
     }
     void step(const SamplerStep& step, std::span<float> previous) {
         std::visit([&](auto& s) { s.step(step, previous); }, sampler_);
@@ -42,9 +44,12 @@ enum class SamplerKind { unclip, ddim };
 inline SamplerKind sampler_kind_from_name(const std::string& name, const std::string& where) {
     if (name == "unclip") return SamplerKind::unclip;
     if (name == "ddim") return SamplerKind::ddim;
-    throw ConfigError(where + ": sampler \"" + name + "\" is not supported; supported are \"unclip\" and \"ddim\"");
+    throw ConfigError(where + ": sampler \"" + name +
+                      "\" is not supported; supported are \"unclip\" and \"ddim\"");
 }
 
-inline std::string to_string(SamplerKind kind) { return kind == SamplerKind::unclip ? "unclip" : "ddim"; }
+inline std::string to_string(SamplerKind kind) {
+    return kind == SamplerKind::unclip ? "unclip" : "ddim";
+}
 
 }  // namespace dalle2

@@ -18,11 +18,16 @@ namespace dalle2 {
 // The config that a module of this type is made from, out of a config.json.
 template <class Config>
 Config model_config(ConfigReader reader) {
-    if constexpr (std::same_as<Config, ClipTextConfig>) return clip_text_config(std::move(reader));
-    else if constexpr (std::same_as<Config, ClipImageConfig>) return clip_image_config(std::move(reader));
-    else if constexpr (std::same_as<Config, PriorConfig>) return prior_config(std::move(reader));
-    else if constexpr (std::same_as<Config, TextProjectionConfig>) return text_projection_config(std::move(reader));
-    else return unet_config(std::move(reader));
+    if constexpr (std::same_as<Config, ClipTextConfig>)
+        return clip_text_config(std::move(reader));
+    else if constexpr (std::same_as<Config, ClipImageConfig>)
+        return clip_image_config(std::move(reader));
+    else if constexpr (std::same_as<Config, PriorConfig>)
+        return prior_config(std::move(reader));
+    else if constexpr (std::same_as<Config, TextProjectionConfig>)
+        return text_projection_config(std::move(reader));
+    else
+        return unet_config(std::move(reader));
 }
 
 // The config of a component such as "decoder". Throws IoError, FormatError, ConfigError.
@@ -32,7 +37,8 @@ Config load_config(const ModelDirectory& directory, const std::string& component
     const Config config = model_config<Config>(ConfigReader::from_file(path));
     if constexpr (std::same_as<Config, UNetConfig>) {
         if ((component == "decoder") != (config.context_width > 0))
-            throw ConfigError(path.string() + ": \"_class_name\" is another kind of UNet; supported: \"" +
+            throw ConfigError(path.string() +
+                              ": \"_class_name\" is another kind of UNet; supported: \"" +
                               std::string(component_kind(component).class_name) + "\"");
     }
     return config;
@@ -40,22 +46,24 @@ Config load_config(const ModelDirectory& directory, const std::string& component
 
 // A module with its weights. Throws IoError, FormatError, ConfigError.
 template <template <Engine> class Module, Engine E>
-Module<E> load_component(const ModelDirectory& directory, const std::string& component, const Warn& warn = nullptr) {
+Module<E> load_component(const ModelDirectory& directory, const std::string& component,
+                         const Warn& warn = nullptr) {
     Module<E> module(load_config<typename Module<E>::Config>(directory, component));
     load_weights<E>(module, directory.weights_path(component), warn);
     return module;
 }
 
 // The schedule of a component such as "prior_scheduler". Throws IoError, FormatError, ConfigError.
-inline NoiseScheduleConfig load_schedule_config(const ModelDirectory& directory, const std::string& component) {
+inline NoiseScheduleConfig load_schedule_config(const ModelDirectory& directory,
+                                                const std::string& component) {
     const std::filesystem::path path = directory.config_path(component);
     return noise_schedule_config(read_json(path), path.string());
 }
 
 // Writes config and weights of a component into the model's directory. Throws IoError.
 template <template <Engine> class Module, Engine E>
-void save_component(const std::filesystem::path& model, const std::string& component, const Module<E>& module,
-                    DType dtype = DType::f32) {
+void save_component(const std::filesystem::path& model, const std::string& component,
+                    const Module<E>& module, DType dtype = DType::f32) {
     const ComponentKind& kind = component_kind(component);
     const std::filesystem::path folder = make_component_folder(model, component);
     save_weights<E>(module, folder / kind.weights_file, dtype);
@@ -64,7 +72,8 @@ void save_component(const std::filesystem::path& model, const std::string& compo
 
 inline void save_schedule_config(const std::filesystem::path& model, const std::string& component,
                                  const NoiseScheduleConfig& config) {
-    write_json(make_component_folder(model, component) / component_kind(component).config_file, to_json(config));
+    write_json(make_component_folder(model, component) / component_kind(component).config_file,
+               to_json(config));
 }
 
 }  // namespace dalle2

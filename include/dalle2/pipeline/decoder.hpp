@@ -27,14 +27,15 @@ struct Decoder {
 
     // One picture for each embedding [batch, embedding]: [batch, size, size, 3], values -1 to 1.
     // `text` and `unconditional` as for the prior.
-    Array sample(const Array& image_embedding, const EncodedText& text, const EncodedText& unconditional,
-                 TorchGenerator& generator,
+    Array sample(const Array& image_embedding, const EncodedText& text,
+                 const EncodedText& unconditional, TorchGenerator& generator,
                  const SamplingOptions& options = {.steps = 25, .guidance_scale = 8.0}) const {
         check_sampling_options(options, "decoder");
         const std::int64_t batch = shape_of(image_embedding).at(0);
         if (text.batch() != batch)
-            throw ShapeError("decoder: " + std::to_string(text.batch()) + " texts for image embeddings " +
-                             to_string(shape_of(image_embedding)) + "; expected one for each");
+            throw ShapeError("decoder: " + std::to_string(text.batch()) +
+                             " texts for image embeddings " + to_string(shape_of(image_embedding)) +
+                             "; expected one for each");
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
         const bool guided = options.guidance_scale != 1.0;
@@ -58,14 +59,18 @@ struct Decoder {
     }
 
 private:
-    // With guidance, a learned embedding takes the place of the picture's in the unconditional half.
-    DecoderCondition<E> project(const Array& image_embedding, const EncodedText& text, bool guided) const {
+    // With guidance, a learned embedding takes the place of the picture's in the unconditional
+    // half.
+    DecoderCondition<E> project(const Array& image_embedding, const EncodedText& text,
+                                bool guided) const {
         auto image = E::from_array(image_embedding);
         if (guided) {
             const std::int64_t batch = shape_of(image_embedding)[0];
-            image = E::concatenate({text_projection.unconditional_image_embedding(batch), image}, 0);
+            image =
+                E::concatenate({text_projection.unconditional_image_embedding(batch), image}, 0);
         }
-        return text_projection(image, E::from_array(text.text_embedding), E::from_array(text.hidden_states));
+        return text_projection(image, E::from_array(text.text_embedding),
+                               E::from_array(text.hidden_states));
     }
 
     // The extra tokens, which stand before those of the text, are never padding.
@@ -73,8 +78,11 @@ private:
         const auto tokens = static_cast<std::ptrdiff_t>(text.tokens());
         std::vector<std::int32_t> mask;
         for (std::ptrdiff_t row = 0; row < text.batch(); ++row) {
-            mask.insert(mask.end(), static_cast<std::size_t>(text_projection.config.clip_extra_context_tokens), 1);
-            mask.insert(mask.end(), text.keep.begin() + row * tokens, text.keep.begin() + (row + 1) * tokens);
+            mask.insert(mask.end(),
+                        static_cast<std::size_t>(text_projection.config.clip_extra_context_tokens),
+                        1);
+            mask.insert(mask.end(), text.keep.begin() + row * tokens,
+                        text.keep.begin() + (row + 1) * tokens);
         }
         return mask;
     }

@@ -24,12 +24,14 @@ struct DiffusionPrior {
 
     // One image embedding for each text, [batch, embedding]. `unconditional` is the empty prompt
     // (a batch of one, or as many as texts); without guidance it is not looked at.
-    Array sample(const EncodedText& text, const EncodedText& unconditional, TorchGenerator& generator,
+    Array sample(const EncodedText& text, const EncodedText& unconditional,
+                 TorchGenerator& generator,
                  const SamplingOptions& options = {.steps = 25, .guidance_scale = 4.0}) const {
         check_sampling_options(options, "prior");
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
-        const EncodedText condition = options.guidance_scale == 1.0 ? text : joined(unconditional, text);
+        const EncodedText condition =
+            options.guidance_scale == 1.0 ? text : joined(unconditional, text);
         const auto text_embedding = E::from_array(condition.text_embedding);
         const auto text_states = E::from_array(condition.hidden_states);
 
@@ -39,8 +41,8 @@ struct DiffusionPrior {
         const Array normalised = detail::run_diffusion(
             sampler, draw(), options,
             [&](const Array& x, std::span<const double> timesteps) {
-                return E::to_array(transformer(E::from_array(x), timesteps, text_embedding, text_states,
-                                               condition.keep));
+                return E::to_array(transformer(E::from_array(x), timesteps, text_embedding,
+                                               text_states, condition.keep));
             },
             draw);
         return denormalised(normalised);

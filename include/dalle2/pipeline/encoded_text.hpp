@@ -36,10 +36,12 @@ TokenBatch token_batch(const Tokenizer& tokenizer, const std::vector<std::string
     for (const std::string& prompt : prompts) {
         texts.push_back(tokenizer(prompt));
         const Tokens& text = texts.back();
-        longest = std::max(longest, padding == Padding::keep ? text.ids.size()
-                                                             : static_cast<std::size_t>(text.length));
+        longest =
+            std::max(longest, padding == Padding::keep ? text.ids.size()
+                                                       : static_cast<std::size_t>(text.length));
     }
-    TokenBatch batch = {static_cast<std::int64_t>(texts.size()), static_cast<std::int64_t>(longest), {}, {}};
+    TokenBatch batch = {
+        static_cast<std::int64_t>(texts.size()), static_cast<std::int64_t>(longest), {}, {}};
     for (const Tokens& text : texts) {
         const auto count = static_cast<std::ptrdiff_t>(longest);
         batch.ids.insert(batch.ids.end(), text.ids.begin(), text.ids.begin() + count);
@@ -60,7 +62,8 @@ inline EncodedText joined(const EncodedText& first, const EncodedText& second) {
     const std::int64_t batch = second.batch(), width = shape_of(second.hidden_states).at(2);
     const std::int64_t tokens = std::max(first.tokens(), second.tokens());
     const std::int64_t embedding = shape_of(second.text_embedding).at(1);
-    if ((first.batch() != 1 && first.batch() != batch) || shape_of(first.hidden_states).at(2) != width ||
+    if ((first.batch() != 1 && first.batch() != batch) ||
+        shape_of(first.hidden_states).at(2) != width ||
         shape_of(first.text_embedding).at(1) != embedding)
         throw ShapeError("texts " + to_string(shape_of(first.hidden_states)) + " and " +
                          to_string(shape_of(second.hidden_states)) +

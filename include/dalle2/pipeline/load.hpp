@@ -31,15 +31,18 @@ inline std::string to_string(EngineKind kind) {
 
 // Throws ConfigError, naming `where`, for an engine that there is not.
 inline EngineKind engine_kind_from_name(const std::string& name, const std::string& where) {
-    for (const EngineKind kind : {EngineKind::reference, EngineKind::cpu_float, EngineKind::cpu_bfloat16})
+    for (const EngineKind kind :
+         {EngineKind::reference, EngineKind::cpu_float, EngineKind::cpu_bfloat16})
         if (name == to_string(kind)) return kind;
-    throw ConfigError(where + ": engine \"" + name +
-                      "\" is not supported; supported are \"reference\", \"float32\" and \"bfloat16\"");
+    throw ConfigError(
+        where + ": engine \"" + name +
+        "\" is not supported; supported are \"reference\", \"float32\" and \"bfloat16\"");
 }
 
 // bfloat16 where the processor multiplies it faster than float, otherwise float32.
 inline EngineKind fastest_engine() {
-    return kernels::current_isa() == kernels::Isa::avx512_bf16 ? EngineKind::cpu_bfloat16 : EngineKind::cpu_float;
+    return kernels::current_isa() == kernels::Isa::avx512_bf16 ? EngineKind::cpu_bfloat16
+                                                               : EngineKind::cpu_float;
 }
 
 struct LoadOptions {
@@ -54,12 +57,14 @@ struct LoadOptions {
 
 // The pipeline that a model directory describes, on one engine.
 template <Engine E>
-using StandardPipeline = TextToImage<ClipTokenizer, ClipTextEncoder<E>, DiffusionPrior<E, AnySampler>,
-                                     Decoder<E, AnySampler>, Upsampler<E, AnySampler>>;
+using StandardPipeline =
+    TextToImage<ClipTokenizer, ClipTextEncoder<E>, DiffusionPrior<E, AnySampler>,
+                Decoder<E, AnySampler>, Upsampler<E, AnySampler>>;
 
 namespace detail {
 
-inline AnySampler make_sampler(SamplerKind kind, const NoiseScheduleConfig& config, const LoadOptions& options) {
+inline AnySampler make_sampler(SamplerKind kind, const NoiseScheduleConfig& config,
+                               const LoadOptions& options) {
     NoiseSchedule schedule(config, options.schedule_precision);
     if (kind == SamplerKind::ddim) return DdimSampler(std::move(schedule), options.ddim);
     return UnClipSampler(std::move(schedule));
@@ -83,12 +88,13 @@ StandardPipeline<E> load_on(const std::filesystem::path& path, const LoadOptions
         {load_component<TextProjection, E>(directory, "text_proj", options.warn),
          load_component<UNet, E>(directory, "decoder", options.warn),
          detail::make_sampler(options.decoder_sampler, configs.decoder_scheduler, options)},
-        {load_component<UNet, E>(directory, "super_res_first", options.warn),
-         std::nullopt,
-         detail::make_sampler(options.super_resolution_sampler, configs.super_res_scheduler, options)},
+        {load_component<UNet, E>(directory, "super_res_first", options.warn), std::nullopt,
+         detail::make_sampler(options.super_resolution_sampler, configs.super_res_scheduler,
+                              options)},
         configs.defaults};
     if (configs.super_res_last)
-        pipeline.upsampler.last = load_component<UNet, E>(directory, "super_res_last", options.warn);
+        pipeline.upsampler.last =
+            load_component<UNet, E>(directory, "super_res_last", options.warn);
     return pipeline;
 }
 
@@ -108,21 +114,26 @@ public:
     Picture operator()(const std::string& prompt, const GenerateOptions& options = {}) const {
         return visit([&](const auto& pipeline) { return pipeline(prompt, options); });
     }
-    Generation generate(const std::vector<std::string>& prompts, const GenerateOptions& options = {}) const {
+    Generation generate(const std::vector<std::string>& prompts,
+                        const GenerateOptions& options = {}) const {
         return visit([&](const auto& pipeline) { return pipeline.generate(prompts, options); });
     }
 
     EngineKind engine() const { return static_cast<EngineKind>(pipeline_.index()); }
     const ClipTokenizer& tokenizer() const {
-        return visit([](const auto& pipeline) -> const ClipTokenizer& { return pipeline.tokenizer; });
+        return visit(
+            [](const auto& pipeline) -> const ClipTokenizer& { return pipeline.tokenizer; });
     }
     const GenerationDefaults& defaults() const {
-        return visit([](const auto& pipeline) -> const GenerationDefaults& { return pipeline.defaults; });
+        return visit(
+            [](const auto& pipeline) -> const GenerationDefaults& { return pipeline.defaults; });
     }
 
 private:
     // In the order of EngineKind.
-    std::variant<StandardPipeline<Reference>, StandardPipeline<Cpu<float>>, StandardPipeline<Cpu<bfloat16>>> pipeline_;
+    std::variant<StandardPipeline<Reference>, StandardPipeline<Cpu<float>>,
+                 StandardPipeline<Cpu<bfloat16>>>
+        pipeline_;
 };
 
 // The pipeline in a model directory. Throws as load_on.

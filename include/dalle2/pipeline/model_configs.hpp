@@ -19,14 +19,18 @@ inline GenerationDefaults load_generation_defaults(const std::filesystem::path& 
     ConfigReader reader = ConfigReader::from_file(path);
     d.prior_steps = reader.get_or("prior_steps", d.prior_steps, 1, 1000);
     d.decoder_steps = reader.get_or("decoder_steps", d.decoder_steps, 1, 1000);
-    d.super_resolution_steps = reader.get_or("super_resolution_steps", d.super_resolution_steps, 1, 1000);
-    d.prior_guidance_scale = reader.get_or("prior_guidance_scale", d.prior_guidance_scale, -1000, 1000);
-    d.decoder_guidance_scale = reader.get_or("decoder_guidance_scale", d.decoder_guidance_scale, -1000, 1000);
+    d.super_resolution_steps =
+        reader.get_or("super_resolution_steps", d.super_resolution_steps, 1, 1000);
+    d.prior_guidance_scale =
+        reader.get_or("prior_guidance_scale", d.prior_guidance_scale, -1000, 1000);
+    d.decoder_guidance_scale =
+        reader.get_or("decoder_guidance_scale", d.decoder_guidance_scale, -1000, 1000);
     reader.finish();
     return d;
 }
 
-inline void save_generation_defaults(const std::filesystem::path& model, const GenerationDefaults& d) {
+inline void save_generation_defaults(const std::filesystem::path& model,
+                                     const GenerationDefaults& d) {
     OrderedJson json;
     json["prior_steps"] = d.prior_steps;
     json["decoder_steps"] = d.decoder_steps;
@@ -53,16 +57,19 @@ class AgreementCheck {
 public:
     explicit AgreementCheck(std::string model) : model_(std::move(model)) {}
 
-    void operator()(const std::string& a, std::int64_t value_a, const std::string& b, std::int64_t value_b) const {
+    void operator()(const std::string& a, std::int64_t value_a, const std::string& b,
+                    std::int64_t value_b) const {
         if (value_a != value_b)
-            fail(a + " is " + std::to_string(value_a) + " and " + b + " is " + std::to_string(value_b) +
-                 "; expected the same");
+            fail(a + " is " + std::to_string(value_a) + " and " + b + " is " +
+                 std::to_string(value_b) + "; expected the same");
     }
     // A network with a learned variance predicts twice as many channels as a picture has.
-    void channels(const std::string& component, const UNetConfig& unet, const NoiseScheduleConfig& schedule) const {
+    void channels(const std::string& component, const UNetConfig& unet,
+                  const NoiseScheduleConfig& schedule) const {
         const bool learned = schedule.variance_type == VarianceType::learned_range;
         if (unet.out_channels != 6 && (learned || unet.out_channels != 3))
-            fail(component + "/out_channels is " + std::to_string(unet.out_channels) + "; expected " +
+            fail(component + "/out_channels is " + std::to_string(unet.out_channels) +
+                 "; expected " +
                  (learned ? "6, because its schedule has a learned variance" : "3 or 6"));
     }
     [[noreturn]] void fail(const std::string& what) const {
@@ -73,10 +80,11 @@ private:
     std::string model_;
 };
 
-inline void check_upsampler(const AgreementCheck& check, const std::string& component, const UNetConfig& c,
-                            const ModelConfigs& all) {
+inline void check_upsampler(const AgreementCheck& check, const std::string& component,
+                            const UNetConfig& c, const ModelConfigs& all) {
     check(component + "/in_channels", c.in_channels, "twice the channels of a picture", 6);
-    check(component + "/sample_size", c.sample_size, "super_res_first/sample_size", all.super_res_first.sample_size);
+    check(component + "/sample_size", c.sample_size, "super_res_first/sample_size",
+          all.super_res_first.sample_size);
     check.channels(component, c, all.super_res_scheduler);
 }
 
@@ -90,10 +98,10 @@ inline void check_agreement(const ModelConfigs& c, const std::string& model) {
     check(embedding, width, "text_encoder/hidden_size", c.text_encoder.encoder.hidden_size);
     check(embedding, width, "prior/embedding_dim", c.prior.embedding_dim);
     check(embedding, width, "text_proj/clip_embeddings_dim", c.text_proj.clip_embeddings_dim);
-    check("text_proj/time_embed_dim", c.text_proj.time_embed_dim, "four times the first of decoder/block_out_channels",
-          time_embedding_width(c.decoder));
-    check("text_proj/cross_attention_dim", c.text_proj.cross_attention_dim, "decoder/cross_attention_dim",
-          c.decoder.context_width);
+    check("text_proj/time_embed_dim", c.text_proj.time_embed_dim,
+          "four times the first of decoder/block_out_channels", time_embedding_width(c.decoder));
+    check("text_proj/cross_attention_dim", c.text_proj.cross_attention_dim,
+          "decoder/cross_attention_dim", c.decoder.context_width);
     check("decoder/in_channels", c.decoder.in_channels, "the number of channels of a picture", 3);
     check.channels("decoder", c.decoder, c.decoder_scheduler);
     detail::check_upsampler(check, "super_res_first", c.super_res_first, c);
@@ -108,7 +116,8 @@ inline ModelConfigs load_model_configs(const ModelDirectory& directory) {
     c.text_proj = load_config<TextProjectionConfig>(directory, "text_proj");
     c.decoder = load_config<UNetConfig>(directory, "decoder");
     c.super_res_first = load_config<UNetConfig>(directory, "super_res_first");
-    if (directory.has("super_res_last")) c.super_res_last = load_config<UNetConfig>(directory, "super_res_last");
+    if (directory.has("super_res_last"))
+        c.super_res_last = load_config<UNetConfig>(directory, "super_res_last");
     c.prior_scheduler = load_schedule_config(directory, "prior_scheduler");
     c.decoder_scheduler = load_schedule_config(directory, "decoder_scheduler");
     c.super_res_scheduler = load_schedule_config(directory, "super_res_scheduler");
@@ -118,16 +127,19 @@ inline ModelConfigs load_model_configs(const ModelDirectory& directory) {
 }
 
 // Throws ConfigError unless the models were made for this tokenizer.
-inline void check_tokenizer(const ClipTokenizer& tokenizer, const ModelConfigs& c, const std::string& model) {
+inline void check_tokenizer(const ClipTokenizer& tokenizer, const ModelConfigs& c,
+                            const std::string& model) {
     const detail::AgreementCheck check(model);
-    check("tokenizer/model_max_length", tokenizer.max_length(), "prior/num_embeddings", c.prior.num_embeddings);
+    check("tokenizer/model_max_length", tokenizer.max_length(), "prior/num_embeddings",
+          c.prior.num_embeddings);
     if (tokenizer.max_length() > c.text_encoder.max_position_embeddings)
         check.fail("tokenizer/model_max_length is " + std::to_string(tokenizer.max_length()) +
                    "; expected at most text_encoder/max_position_embeddings, " +
                    std::to_string(c.text_encoder.max_position_embeddings));
     if (tokenizer.vocabulary_size() > c.text_encoder.vocab_size)
         check.fail("the tokenizer has " + std::to_string(tokenizer.vocabulary_size()) +
-                   " tokens; expected at most text_encoder/vocab_size, " + std::to_string(c.text_encoder.vocab_size));
+                   " tokens; expected at most text_encoder/vocab_size, " +
+                   std::to_string(c.text_encoder.vocab_size));
 }
 
 }  // namespace dalle2

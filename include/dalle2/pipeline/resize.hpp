@@ -77,12 +77,13 @@ inline std::vector<float> resize_axis(const std::vector<float>& x, std::int64_t 
 inline Array resize_bicubic(const Array& pictures, std::int64_t height, std::int64_t width) {
     const Shape s = shape_of(pictures);
     if (s.size() != 4 || s[1] < 1 || s[2] < 1 || height < 1 || width < 1)
-        throw ShapeError("resize: pictures " + to_string(s) + " to " + std::to_string(height) + "x" +
-                         std::to_string(width) +
+        throw ShapeError("resize: pictures " + to_string(s) + " to " + std::to_string(height) +
+                         "x" + std::to_string(width) +
                          "; expected [batch, height, width, channels] and sizes of at least 1");
     std::vector<float> values(pictures.data(), pictures.data() + pictures.size());
     values = detail::resize_axis(values, s[0] * s[1], s[2], s[3], detail::resize_taps(s[2], width));
-    values = detail::resize_axis(values, s[0], s[1], width * s[3], detail::resize_taps(s[1], height));
+    values =
+        detail::resize_axis(values, s[0], s[1], width * s[3], detail::resize_taps(s[1], height));
     Array resized = make_array({s[0], height, width, s[3]});
     std::copy(values.begin(), values.end(), resized.data());
     return resized;

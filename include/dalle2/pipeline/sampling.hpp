@@ -35,9 +35,11 @@ struct SamplingOptions {
 // them in the message.
 inline void check_sampling_options(const SamplingOptions& options, const std::string& stage) {
     if (options.steps < 1 || options.steps > 1000)
-        throw ConfigError(stage + ": " + std::to_string(options.steps) + " steps; expected 1 to 1000");
+        throw ConfigError(stage + ": " + std::to_string(options.steps) +
+                          " steps; expected 1 to 1000");
     if (!std::isfinite(options.guidance_scale))
-        throw ConfigError(stage + ": the guidance scale is " + std::to_string(options.guidance_scale) +
+        throw ConfigError(stage + ": the guidance scale is " +
+                          std::to_string(options.guidance_scale) +
                           "; expected a finite number, for example 4");
 }
 
@@ -69,7 +71,8 @@ Array run_diffusion(S sampler, Array sample, const SamplingOptions& options, Net
             if (options.stop.stop_requested()) throw Cancelled();
             const std::int64_t channels = shape_of(x).back();
             const Array input = guided ? twice(x) : x;
-            const std::vector<double> timesteps(input.shape()[0], static_cast<double>(step.timestep));
+            const std::vector<double> timesteps(input.shape()[0],
+                                                static_cast<double>(step.timestep));
             const Array output = network(input, std::span<const double>(timesteps));
             return guided ? guided_prediction(output, channels, options.guidance_scale)
                           : split_prediction(output, channels);

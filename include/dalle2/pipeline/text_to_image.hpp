@@ -64,8 +64,8 @@ struct Generation {
 
 // prompt → tokens → text embedding → image embedding → small picture → picture. A constant
 // pipeline may be used from several threads at once.
-template <TokenizerPart Tokenizer, TextEncoderPart TextEncoder, PriorPart Prior, DecoderPart ImageDecoder,
-          UpsamplerPart ImageUpsampler>
+template <TokenizerPart Tokenizer, TextEncoderPart TextEncoder, PriorPart Prior,
+          DecoderPart ImageDecoder, UpsamplerPart ImageUpsampler>
 struct TextToImage {
     Tokenizer tokenizer;
     TextEncoder text_encoder;
@@ -74,8 +74,9 @@ struct TextToImage {
     ImageUpsampler upsampler;
     GenerationDefaults defaults;
 
-    TextToImage(Tokenizer tokenizer_part, TextEncoder text_encoder_part, Prior prior_part, ImageDecoder decoder_part,
-                ImageUpsampler upsampler_part, const GenerationDefaults& generation_defaults = {})
+    TextToImage(Tokenizer tokenizer_part, TextEncoder text_encoder_part, Prior prior_part,
+                ImageDecoder decoder_part, ImageUpsampler upsampler_part,
+                const GenerationDefaults& generation_defaults = {})
         : tokenizer(std::move(tokenizer_part)),
           text_encoder(std::move(text_encoder_part)),
           prior(std::move(prior_part)),
@@ -89,19 +90,21 @@ struct TextToImage {
         return generate({prompt}, options).picture();
     }
 
-    // One picture for each prompt, from one stream of random numbers, as the public pipelines do it.
-    // So a prompt alone and the same prompt among others make different pictures.
-    Generation generate(const std::vector<std::string>& prompts, const GenerateOptions& options = {}) const {
-        if (prompts.empty()) throw ConfigError("no prompts; expected at least one, which may be empty");
-        const SamplingOptions prior_options =
-            stage_options(Stage::prior, options.prior_steps.value_or(defaults.prior_steps),
-                          options.prior_guidance_scale.value_or(defaults.prior_guidance_scale), options);
-        const SamplingOptions decoder_options =
-            stage_options(Stage::decoder, options.decoder_steps.value_or(defaults.decoder_steps),
-                          options.decoder_guidance_scale.value_or(defaults.decoder_guidance_scale), options);
+    // One picture for each prompt, from one stream of random numbers, as the public pipelines do
+    // it. So a prompt alone and the same prompt among others make different pictures.
+    Generation generate(const std::vector<std::string>& prompts,
+                        const GenerateOptions& options = {}) const {
+        if (prompts.empty())
+            throw ConfigError("no prompts; expected at least one, which may be empty");
+        const SamplingOptions prior_options = stage_options(
+            Stage::prior, options.prior_steps.value_or(defaults.prior_steps),
+            options.prior_guidance_scale.value_or(defaults.prior_guidance_scale), options);
+        const SamplingOptions decoder_options = stage_options(
+            Stage::decoder, options.decoder_steps.value_or(defaults.decoder_steps),
+            options.decoder_guidance_scale.value_or(defaults.decoder_guidance_scale), options);
         const SamplingOptions upsampler_options = stage_options(
-            Stage::super_resolution, options.super_resolution_steps.value_or(defaults.super_resolution_steps), 1.0,
-            options);
+            Stage::super_resolution,
+            options.super_resolution_steps.value_or(defaults.super_resolution_steps), 1.0, options);
 
         const ThreadScope threads(options.threads);
         TorchGenerator generator(options.seed);
@@ -109,13 +112,15 @@ struct TextToImage {
         const EncodedText unconditional = encode({""}, options);
         Generation made;
         made.image_embedding = prior.sample(text, unconditional, generator, prior_options);
-        made.small_pictures = decoder.sample(made.image_embedding, text, unconditional, generator, decoder_options);
+        made.small_pictures =
+            decoder.sample(made.image_embedding, text, unconditional, generator, decoder_options);
         made.pictures = upsampler.sample(made.small_pictures, generator, upsampler_options);
         return made;
     }
 
 private:
-    EncodedText encode(const std::vector<std::string>& prompts, const GenerateOptions& options) const {
+    EncodedText encode(const std::vector<std::string>& prompts,
+                       const GenerateOptions& options) const {
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
         return encode_text(text_encoder, token_batch(tokenizer, prompts, options.padding));
@@ -124,10 +129,12 @@ private:
     // Checked here, so that a mistake in the last stage is told before the first begins.
     static SamplingOptions stage_options(Stage stage, std::int64_t steps, double guidance_scale,
                                          const GenerateOptions& options) {
-        SamplingOptions result = {.steps = steps, .guidance_scale = guidance_scale, .stop = options.stop};
+        SamplingOptions result = {
+            .steps = steps, .guidance_scale = guidance_scale, .stop = options.stop};
         check_sampling_options(result, to_string(stage));
         if (options.progress)
-            result.on_step = [&options, stage](std::int64_t step, std::int64_t count, const Array& sample) {
+            result.on_step = [&options, stage](std::int64_t step, std::int64_t count,
+                                               const Array& sample) {
                 options.progress({stage, step, count, sample});
             };
         return result;

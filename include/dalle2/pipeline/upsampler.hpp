@@ -21,14 +21,17 @@ struct Upsampler {
     S sampler;
 
     Upsampler(UNet<E> first_part, std::optional<UNet<E>> last_part, S sampler_part)
-        : first(std::move(first_part)), last(std::move(last_part)), sampler(std::move(sampler_part)) {}
+        : first(std::move(first_part)),
+          last(std::move(last_part)),
+          sampler(std::move(sampler_part)) {}
 
     // pictures [batch, h, w, 3], values -1 to 1 → [batch, size, size, 3], values about -1 to 1.
     Array sample(const Array& pictures, TorchGenerator& generator,
                  const SamplingOptions& options = {.steps = 7}) const {
         check_sampling_options(options, "super-resolution");
         if (options.guidance_scale != 1.0)
-            throw ConfigError("super-resolution: the guidance scale is " + std::to_string(options.guidance_scale) +
+            throw ConfigError("super-resolution: the guidance scale is " +
+                              std::to_string(options.guidance_scale) +
                               "; expected 1, because there is no text to be guided by");
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
@@ -43,7 +46,8 @@ struct Upsampler {
             sampler, draw(), options,
             [&](const Array& x, std::span<const double> timesteps) {
                 const UNet<E>& unet = ++step == options.steps && last ? *last : first;
-                return E::to_array(unet(E::concatenate({E::from_array(x), enlarged}, -1), timesteps));
+                return E::to_array(
+                    unet(E::concatenate({E::from_array(x), enlarged}, -1), timesteps));
             },
             draw);
     }
