@@ -55,8 +55,8 @@ void add_scene_options(CLI::App& command, SceneOptions& options) {
 }
 
 dalle2::SceneMix mix_of(const SceneOptions& options) {
-    return {.split = options.split == "train" ? dalle2::SceneSplit::train
-                                              : dalle2::SceneSplit::held_out,
+    return {.split =
+                options.split == "train" ? dalle2::SceneSplit::train : dalle2::SceneSplit::held_out,
             .pairs = options.pairs,
             .colored = options.colored};
 }
@@ -100,16 +100,15 @@ void write_sheet(const SceneOptions& options, const std::string& output, int col
         std::cout << "row " << i / columns + 1 << ", column " << i % columns + 1 << ": "
                   << stream.caption(index) << "\n";
     }
-    dalle2::write_png(output, dalle2::contact_sheet(
-                                  pictures, {.columns = columns, .color = {255, 255, 255}}));
+    dalle2::write_png(
+        output, dalle2::contact_sheet(pictures, {.columns = columns, .color = {255, 255, 255}}));
 }
 
 void print_words() {
     const std::vector<dalle2::Noun>& nouns = dalle2::emoji_nouns();
     const auto print = [](const std::string& title, const std::vector<std::string>& words) {
         std::cout << title << ":";
-        for (std::size_t i = 0; i < words.size(); ++i)
-            std::cout << (i ? ", " : " ") << words[i];
+        for (std::size_t i = 0; i < words.size(); ++i) std::cout << (i ? ", " : " ") << words[i];
         std::cout << "\n\n";
     };
     std::vector<std::string> list;
@@ -119,8 +118,7 @@ void print_words() {
     for (const dalle2::Tint& tint : dalle2::scene_tints) list.emplace_back(tint.name);
     print("colours of objects", list);
     list.clear();
-    for (const dalle2::Background& color : dalle2::scene_backgrounds)
-        list.emplace_back(color.name);
+    for (const dalle2::Background& color : dalle2::scene_backgrounds) list.emplace_back(color.name);
     print("colours of backgrounds", list);
     print("relations", {"left of", "right of", "above", "below"});
     list.clear();

@@ -125,24 +125,23 @@ void generate(const GenerateSettings& settings, const std::stop_token& stop) {
     ProgressBar bar;
     for (std::int64_t i = 0; i < settings.count; ++i) {
         const std::string which =
-            settings.count > 1
-                ? " " + std::to_string(i + 1) + "/" + std::to_string(settings.count)
-                : "";
+            settings.count > 1 ? " " + std::to_string(i + 1) + "/" + std::to_string(settings.count)
+                               : "";
         // One call for each seed: a picture of a grid is the one that its own seed makes alone.
-        pictures.push_back(pipeline(
-            settings.prompt,
-            {.seed = settings.seed + static_cast<std::uint64_t>(i),
-             .prior_steps = settings.prior_steps,
-             .decoder_steps = settings.steps,
-             .super_resolution_steps = settings.super_res_steps,
-             .prior_guidance_scale = settings.prior_guidance,
-             .decoder_guidance_scale = settings.guidance,
-             .threads = settings.threads,
-             .progress =
-                 [&](const dalle2::GenerateProgress& p) {
-                     bar.update(dalle2::to_string(p.stage) + which, p.step, p.steps);
-                 },
-             .stop = stop}));
+        pictures.push_back(
+            pipeline(settings.prompt, {.seed = settings.seed + static_cast<std::uint64_t>(i),
+                                       .prior_steps = settings.prior_steps,
+                                       .decoder_steps = settings.steps,
+                                       .super_resolution_steps = settings.super_res_steps,
+                                       .prior_guidance_scale = settings.prior_guidance,
+                                       .decoder_guidance_scale = settings.guidance,
+                                       .threads = settings.threads,
+                                       .progress =
+                                           [&](const dalle2::GenerateProgress& p) {
+                                               bar.update(dalle2::to_string(p.stage) + which,
+                                                          p.step, p.steps);
+                                           },
+                                       .stop = stop}));
     }
     bar.finish();
     const dalle2::Picture picture =

@@ -40,9 +40,9 @@ void print_model(const std::string& path) {
     const auto decoder = dalle2::load_config<dalle2::UNetConfig>(directory, "decoder");
     const auto upsampler = dalle2::load_config<dalle2::UNetConfig>(directory, "super_res_first");
     std::cout << path << "\n  prompt     at most " << tokenizer.max_length()
-              << " tokens, of a vocabulary of " << tokenizer.vocabulary_size()
-              << "\n  picture    " << decoder.sample_size << "×" << decoder.sample_size
-              << " by the decoder, " << upsampler.sample_size << "×" << upsampler.sample_size
+              << " tokens, of a vocabulary of " << tokenizer.vocabulary_size() << "\n  picture    "
+              << decoder.sample_size << "×" << decoder.sample_size << " by the decoder, "
+              << upsampler.sample_size << "×" << upsampler.sample_size
               << " by the upsampler\n  settings   prior " << settings.prior_steps
               << " steps, guidance " << settings.prior_guidance_scale << "; decoder "
               << settings.decoder_steps << " steps, guidance " << settings.decoder_guidance_scale
@@ -95,10 +95,11 @@ void add_info(CLI::App& app) {
         "info", "This machine's kernels; a model's architecture and cost; a picture's prompt");
     const auto path = std::make_shared<std::string>();
     info->add_option("PATH", *path, "A model's folder, or a PNG file that dalle2 made");
-    info->footer("Examples:\n"
-                 "  dalle2 info            this machine, and the model that comes with dalle2\n"
-                 "  dalle2 info MODEL      the networks of a model, their sizes and their cost\n"
-                 "  dalle2 info out.png    prompt, seed and settings of a picture");
+    info->footer(
+        "Examples:\n"
+        "  dalle2 info            this machine, and the model that comes with dalle2\n"
+        "  dalle2 info MODEL      the networks of a model, their sizes and their cost\n"
+        "  dalle2 info out.png    prompt, seed and settings of a picture");
     info->callback([path] {
         std::error_code error;
         const bool picture = !path->empty() && !std::filesystem::is_directory(*path, error);

@@ -29,8 +29,9 @@ int main(int argc, char** argv) {
     app.name("dalle2");
     app.set_version_flag("--version", DALLE2_VERSION);
     app.require_subcommand(1);
-    app.footer("dalle2 COMMAND --help explains a command.\n"
-               "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
+    app.footer(
+        "dalle2 COMMAND --help explains a command.\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
     tool::add_generate(app, interrupt.token());
     tool::add_train(app, interrupt.token());
     tool::add_info(app);

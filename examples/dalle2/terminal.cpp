@@ -49,10 +49,10 @@ void ProgressBar::update(const std::string& stage, std::int64_t done, std::int64
             std::to_string(done) + "/" + std::to_string(total);
     const double seconds = std::chrono::duration<double>(now - began_).count();
     if (done > 0 && done < total)
-        line += "  " +
-                duration_text(seconds / static_cast<double>(done) *
-                              static_cast<double>(total - done)) +
-                " left";
+        line +=
+            "  " +
+            duration_text(seconds / static_cast<double>(done) * static_cast<double>(total - done)) +
+            " left";
     // Carriage return, the line, and whatever an earlier, longer one left behind erased.
     std::cerr << '\r' << line << "\x1b[K" << std::flush;
 }

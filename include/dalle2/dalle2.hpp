@@ -9,7 +9,7 @@
 //
 //   core/       errors, arrays and shapes, random numbers, progress and cancellation
 //   io/         safetensors, model directories, picture files
-//   kernels/    matrix products, convolution, attention, norms: pointers and sizes, no model in sight
+//   kernels/    matrix products, convolution, attention, norms: pointers and sizes, no model
 //   engine/     what a tensor and an operation are: reference, cpu, autodiff, trace
 //   nn/         layers written once over an engine
 //   text/       byte-pair encoding, the CLIP tokenizer
@@ -18,8 +18,8 @@
 //   prior/      text embedding to image embedding (section 2.2 of the paper)
 //   decoder/    image embedding to picture (section 2.1), and the upsampler
 //   pipeline/   the whole chain: text to image
-//   train/      losses, optimizer, checkpoints, one trainer per model
 //   data/       folders of pictures; the emoji scenes
+//   train/      losses, optimizer, checkpoints, one trainer per model
 //
 // Read it from the middle: nn/ and clip/ look like the papers' figures, diffusion/ like their
 // equations, and engine/reference.hpp says in a few lines each what an operation means.
@@ -138,6 +138,17 @@
 #include <dalle2/pipeline/text_to_image.hpp>
 #include <dalle2/pipeline/upsampler.hpp>
 
+#include <dalle2/data/emoji_nouns.hpp>
+#include <dalle2/data/emoji_scenes.hpp>
+#include <dalle2/data/oracle.hpp>
+#include <dalle2/data/picture_folder.hpp>
+#include <dalle2/data/scene.hpp>
+#include <dalle2/data/scene_dataset.hpp>
+#include <dalle2/data/scene_renderer.hpp>
+#include <dalle2/data/scene_stream.hpp>
+#include <dalle2/data/sprite.hpp>
+#include <dalle2/data/square_picture.hpp>
+
 #include <dalle2/train/checkpoint.hpp>
 #include <dalle2/train/clip_task.hpp>
 #include <dalle2/train/decoder_task.hpp>
@@ -153,14 +164,3 @@
 #include <dalle2/train/text_tokens.hpp>
 #include <dalle2/train/trainer.hpp>
 #include <dalle2/train/upsampler_task.hpp>
-
-#include <dalle2/data/emoji_nouns.hpp>
-#include <dalle2/data/emoji_scenes.hpp>
-#include <dalle2/data/oracle.hpp>
-#include <dalle2/data/picture_folder.hpp>
-#include <dalle2/data/scene.hpp>
-#include <dalle2/data/scene_dataset.hpp>
-#include <dalle2/data/scene_renderer.hpp>
-#include <dalle2/data/scene_stream.hpp>
-#include <dalle2/data/sprite.hpp>
-#include <dalle2/data/square_picture.hpp>

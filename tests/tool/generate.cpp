@@ -62,8 +62,8 @@ TEST_CASE("a grid shows what each seed makes alone") {
     bool same = true;
     for (int y = 0; y < 16; ++y)
         for (int x = 0; x < 16; ++x)
-            same = same && std::equal(alone.pixel(x, y), alone.pixel(x, y) + 3,
-                                      grid.pixel(x + 16 + 2, y));
+            same = same &&
+                   std::equal(alone.pixel(x, y), alone.pixel(x, y) + 3, grid.pixel(x + 16 + 2, y));
     CHECK(same);
 }
 
@@ -114,20 +114,37 @@ TEST_CASE("bad options and prompts are one line, exit status not 0, and write no
     const WithModel model;
     const std::size_t files = model.folder.file_count();
     model.folder.write("long.txt", std::string(100'000, 'a'));
-    for (const char* arguments :
-         {"", "red --steps 0", "red --steps 1001", "red --steps 2.5", "red --prior-steps 0",
-          "red --super-res-steps -1", "red --guidance nan", "red --guidance inf",
-          "red --prior-guidance nan", "red --sampler euler", "red --engine gpu",
-          "red --threads -1", "red --threads 5000", "red --seed x", "red --seed 4294967296",
-          "red --count 0", "red --colour", "red blue", "\"$(printf 'a\\377b')\"",
-          "\"$(printf 'a\\033[31mb')\"", "\"$(printf 'a\\nb')\"", "\"$(cat long.txt)\"",
-          "red -o no/such/folder.png", "red -o /dev/full", "red -o model"}) {
+    for (const char* arguments : {"",
+                                  "red --steps 0",
+                                  "red --steps 1001",
+                                  "red --steps 2.5",
+                                  "red --prior-steps 0",
+                                  "red --super-res-steps -1",
+                                  "red --guidance nan",
+                                  "red --guidance inf",
+                                  "red --prior-guidance nan",
+                                  "red --sampler euler",
+                                  "red --engine gpu",
+                                  "red --threads -1",
+                                  "red --threads 5000",
+                                  "red --seed x",
+                                  "red --seed 4294967296",
+                                  "red --count 0",
+                                  "red --colour",
+                                  "red blue",
+                                  "\"$(printf 'a\\377b')\"",
+                                  "\"$(printf 'a\\033[31mb')\"",
+                                  "\"$(printf 'a\\nb')\"",
+                                  "\"$(cat long.txt)\"",
+                                  "red -o no/such/folder.png",
+                                  "red -o /dev/full",
+                                  "red -o model"}) {
         CAPTURE(std::string(arguments));
         const Run wrong = model.generate(arguments);
         CHECK(wrong.status != 0);
         CHECK(wrong.out.empty());
-        const std::string last = wrong.err.substr(std::min(wrong.err.find("dalle2: error"),
-                                                           wrong.err.size()));
+        const std::string last =
+            wrong.err.substr(std::min(wrong.err.find("dalle2: error"), wrong.err.size()));
         CHECK_MESSAGE(is_one_error_line(last), wrong.err);
     }
     CHECK(model.folder.file_count() == files + 1);
@@ -170,9 +187,11 @@ TEST_CASE("Ctrl-C ends the work in order and leaves no file") {
     const WithModel model;
     const std::size_t files = model.folder.file_count();
     const TemporaryFolder output;
-    const std::string command = "cd '" + model.folder.path().string() + "' && '" DALLE2_TOOL
+    const std::string command = "cd '" + model.folder.path().string() +
+                                "' && '" DALLE2_TOOL
                                 "' generate red --model model --steps 1000 --count 400 2>'" +
-                                (output / "err").string() + "' & pid=$!; sleep 1; kill -INT $pid; "
+                                (output / "err").string() +
+                                "' & pid=$!; sleep 1; kill -INT $pid; "
                                 "wait $pid";
     const int status = std::system(command.c_str());
     CHECK(WEXITSTATUS(status) == 130);

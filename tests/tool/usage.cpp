@@ -23,8 +23,9 @@ TEST_CASE("wrong usage is one line and exit status 2") {
     for (const char* arguments :
          {"", "paint", "--colour", "data", "data scenes", "data sheet -o x.png --columns 0",
           "data sheet -o x.png --pairs nan", "data sheet -o x.png --colored 1.5",
-          "data sheet -o x.png --size 33", "data sheet -o x.png --seed -1", "data sheet -o x.png --seed 18446744073709551616",
-          "data sheet -o x.png --seed ''", "info a b"}) {
+          "data sheet -o x.png --size 33", "data sheet -o x.png --seed -1",
+          "data sheet -o x.png --seed 18446744073709551616", "data sheet -o x.png --seed ''",
+          "info a b"}) {
         CAPTURE(std::string(arguments));
         const Run wrong = run(folder, arguments);
         CHECK(wrong.status == 2);
