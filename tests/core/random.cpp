@@ -11,8 +11,7 @@ namespace {
 
 std::vector<std::uint32_t> bit_patterns(std::span<const float> values) {
     std::vector<std::uint32_t> bits;
-    for (const float value : values)
-        bits.push_back(std::bit_cast<std::uint32_t>(value));
+    for (const float value : values) bits.push_back(std::bit_cast<std::uint32_t>(value));
     return bits;
 }
 
@@ -54,8 +53,7 @@ TEST_CASE("TorchGenerator repeats torch.randn over more numbers than its state h
     CHECK(Bits(bits.begin(), bits.begin() + 3) == Bits{0xbd9cf7afu, 0x3eb84264u, 0xbf483241u});
     CHECK(Bits(bits.end() - 2, bits.end()) == Bits{0xbf8e4e3du, 0x3eeb5ce3u});
     std::uint64_t sum = 0;
-    for (const std::uint32_t word : bits)
-        sum += word;
+    for (const std::uint32_t word : bits) sum += word;
     CHECK(sum == 3496026103609u);
 }
 
@@ -101,6 +99,21 @@ TEST_CASE("The logarithm, sine and cosine behind the normals are right to float 
     CHECK(std::isfinite(detail::box_muller(1.0f - 0x1p-24f, 0.0f).first));
 }
 
+TEST_CASE("The fused multiply-add rounds once, halfway cases included") {
+    const CounterGenerator generator(3);
+    for (std::uint64_t i = 0; i < 100000; ++i) {
+        const float a = generator.normal(3 * i), b = generator.normal(3 * i + 1),
+                    c = generator.normal(3 * i + 2);
+        if (detail::fused(a, b, c) != std::fma(a, b, c))
+            FAIL("a " << a << " b " << b << " c " << c);
+    }
+    // 1 + 2⁻²³ + 2⁻²⁴ - 2⁻⁵⁴ lies just below halfway between two floats; a double cannot tell, and
+    // would be rounded up.
+    const float a = 0x1p-24f * (1.0f + 0x1p-15f), b = 1.0f - 0x1p-15f, c = 1.0f + 0x1p-23f;
+    CHECK(static_cast<float>(static_cast<double>(a) * b + c) == 1.0f + 0x1p-22f);
+    CHECK(detail::fused(a, b, c) == c);
+}
+
 TEST_CASE("CounterGenerator gives the numbers that it always gave") {
     // Fixed numbers: data that was drawn from a seed must be drawn again from it years later.
     const CounterGenerator generator(42, 1);
@@ -135,7 +148,6 @@ TEST_CASE("CounterGenerator's numbers are uniform, normal and unrelated across s
     CHECK(std::abs(with_next) < bound);
     CHECK(std::abs(with_seed) < bound);
     CHECK(std::abs(uniform_mean - 0.5) < 0.3 * bound);
-    for (const int bin : histogram)
-        CHECK(std::abs(bin - 2000) < 220);
+    for (const int bin : histogram) CHECK(std::abs(bin - 2000) < 220);
     CHECK(seen.size() == count);
 }

@@ -25,6 +25,16 @@ namespace detail {
 // multiply-adds. Repeating each rounding gives the same bits on every machine, which the
 // mathematical library of a system does not: there every sixth number differs in its last digits.
 
+// a·b + c, rounded once: std::fma, without a call into the library where the processor has the
+// instruction but the compiler may not use it.
+inline float fused(float a, float b, float c) {
+    const double sum = static_cast<double>(a) * b + c;  // the product is exact
+    // Rounding the sum a second time goes wrong only halfway between two floats.
+    constexpr std::uint64_t below_float = 0x1fffffff, halfway = 0x10000000;
+    if ((std::bit_cast<std::uint64_t>(sum) & below_float) == halfway) return std::fma(a, b, c);
+    return static_cast<float>(sum);
+}
+
 // log(x) for normal positive x.
 inline float cephes_log(float x) {
     const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
@@ -41,26 +51,26 @@ inline float cephes_log(float x) {
     for (const float coefficient :
          {-1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f,
           -1.6668057665e-1f, 2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f})
-        y = std::fma(y, x, coefficient);
-    y = std::fma(y * x, square, exponent * -2.12194440e-4f);
-    y = std::fma(square, -0.5f, y);
-    return std::fma(exponent, 0.693359375f, x + y);
+        y = fused(y, x, coefficient);
+    y = fused(y * x, square, exponent * -2.12194440e-4f);
+    y = fused(square, -0.5f, y);
+    return fused(exponent, 0.693359375f, x + y);
 }
 
 // {sin x, cos x} for x in [0, 2π].
 inline std::pair<float, float> cephes_sin_cos(float x) {
     const int octant = (static_cast<int>(x * 1.27323954473516f) + 1) & ~1;  // 4/π
     const float turns = static_cast<float>(octant);
-    x = std::fma(turns, -0.78515625f, x);  // π/4 in three parts
-    x = std::fma(turns, -2.4187564849853515625e-4f, x);
-    x = std::fma(turns, -3.77489497744594108e-8f, x);
+    x = fused(turns, -0.78515625f, x);  // π/4 in three parts
+    x = fused(turns, -2.4187564849853515625e-4f, x);
+    x = fused(turns, -3.77489497744594108e-8f, x);
     const float square = x * x;
-    float cosine = std::fma(2.443315711809948e-5f, square, -1.388731625493765e-3f);
-    cosine = std::fma(cosine, square, 4.166664568298827e-2f);
-    cosine = std::fma(cosine * square, square, square * -0.5f) + 1.0f;
-    float sine = std::fma(-1.9515295891e-4f, square, 8.3321608736e-3f);
-    sine = std::fma(sine, square, -1.6666654611e-1f);
-    sine = std::fma(sine * square, x, x);
+    float cosine = fused(2.443315711809948e-5f, square, -1.388731625493765e-3f);
+    cosine = fused(cosine, square, 4.166664568298827e-2f);
+    cosine = fused(cosine * square, square, square * -0.5f) + 1.0f;
+    float sine = fused(-1.9515295891e-4f, square, 8.3321608736e-3f);
+    sine = fused(sine, square, -1.6666654611e-1f);
+    sine = fused(sine * square, x, x);
     if (octant & 2) std::swap(sine, cosine);
     if (octant & 4) sine = -sine;
     if (((octant - 2) & 4) == 0) cosine = -cosine;
@@ -108,8 +118,7 @@ public:
     float uniform() { return static_cast<float>(next32() & 0xffffffu) * 0x1p-24f; }
 
     void uniform(std::span<float> values) {
-        for (float& value : values)
-            value = uniform();
+        for (float& value : values) value = uniform();
     }
 
     // torch.randn(values.size()). One call for n numbers is not n calls for one: below 16 numbers
@@ -117,8 +126,7 @@ public:
     // the last block is short, the last 16 numbers are drawn anew.
     void normal(std::span<float> values) {
         if (values.size() < block) {
-            for (float& value : values)
-                value = static_cast<float>(next_normal());
+            for (float& value : values) value = static_cast<float>(next_normal());
             return;
         }
         uniform(values);
@@ -236,8 +244,7 @@ public:
 
     // values[i] = normal(first_index + i).
     void normal(std::uint64_t first_index, std::span<float> values) const {
-        for (std::size_t i = 0; i < values.size(); ++i)
-            values[i] = normal(first_index + i);
+        for (std::size_t i = 0; i < values.size(); ++i) values[i] = normal(first_index + i);
     }
 
 private:
