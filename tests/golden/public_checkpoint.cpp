@@ -1,0 +1,74 @@
+// The public unCLIP checkpoint (kakaobrain/karlo-v1-alpha): its configs are read, and the networks
+// made from them have exactly its tensors. Of its lists of names and shapes, made by the
+// reference's own classes, only the hash is kept here.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include <dalle2/engine/trace.hpp>
+#include <dalle2/pipeline/component.hpp>
+
+#include "deterministic.hpp"
+#include "golden_files.hpp"
+
+using namespace dalle2;
+
+namespace {
+
+template <template <Engine> class Module>
+void check_tensors(const std::string& component) {
+    const auto record = golden::read_json(golden::folder() / "public_checkpoint.json")[component];
+    using Config = typename Module<Trace>::Config;
+    const Module<Trace> module(
+        model_config<Config>(ConfigReader(record["config"], component + "/config.json")));
+    std::vector<std::string> lines;  // "name<tab>2x3x4"
+    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
+        std::string shape;
+        for (const std::int64_t extent : parameter.shape())
+            shape += (shape.empty() ? "" : "x") + std::to_string(extent);
+        lines.push_back(name + "\t" + shape + "\n");
+    });
+    std::sort(lines.begin(), lines.end());
+    std::string all;
+    for (const std::string& line : lines) all += line;
+    char hash[17];
+    std::snprintf(hash, sizeof hash, "%016llx",
+                  static_cast<unsigned long long>(golden::name_hash(all)));
+    CAPTURE(component);
+    CHECK(lines.size() == record["tensors"].get<std::size_t>());
+    CHECK(std::string(hash) == record["hash"].get<std::string>());
+}
+
+}  // namespace
+
+TEST_CASE("Networks made from the public checkpoint's configs have its tensors, names and shapes") {
+    check_tensors<PriorTransformer>("prior");
+    check_tensors<TextProjection>("text_proj");
+    check_tensors<UNet>("decoder");
+    check_tensors<UNet>("super_res_first");
+    check_tensors<UNet>("super_res_last");
+}
+
+TEST_CASE("The public checkpoint's schedules and CLIP configs are read as what they say") {
+    const auto files = golden::read_json(golden::folder() / "public_checkpoint.json");
+    const auto prior = noise_schedule_config(files["prior_scheduler"]["config"], "prior");
+    CHECK(prior.prediction_type == PredictionType::sample);
+    CHECK(prior.variance_type == VarianceType::fixed_small_log);
+    CHECK(prior.clip_sample_range == 5.0);
+    const auto decoder = noise_schedule_config(files["decoder_scheduler"]["config"], "decoder");
+    CHECK(decoder.prediction_type == PredictionType::epsilon);
+    CHECK(decoder.variance_type == VarianceType::learned_range);
+    const auto upsampler =
+        noise_schedule_config(files["super_res_scheduler"]["config"], "super_res");
+    CHECK(upsampler.variance_type == VarianceType::fixed_small_log);
+    CHECK(upsampler.num_train_timesteps == 1000);
+    const auto text =
+        model_config<ClipTextConfig>(ConfigReader(files["text_encoder"]["config"], "text"));
+    CHECK(text.vocab_size == 49408);
+    CHECK(text.encoder.hidden_size == 768);
+    const auto image =
+        model_config<ClipImageConfig>(ConfigReader(files["image_encoder"]["config"], "image"));
+    CHECK(image.patch_size == 14);
+    CHECK(image.encoder.num_hidden_layers == 24);
+}
