@@ -38,6 +38,7 @@ struct TrainOptions {
     std::string stage;  // clip, prior, decoder or upsampler
     fs::path run;
     std::string data;  // a folder; empty: the emoji scenes
+    fs::path from;     // a model directory to begin with; empty: from nothing
     std::string engine = "bfloat16";
     std::int64_t steps = 0, batch = 0, accumulation = 1, warmup = 200;
     std::int64_t checkpoint_every = 500, log_every = 20;
@@ -66,7 +67,10 @@ public:
         }
         // CLIP learns from groups that differ in one thing alone: random scenes differ in so much
         // that their nouns would hardly matter.
-        const dalle2::SceneMix mix = {.group = options.stage == "clip" ? 16 : 0};
+        // Tinted nouns are the ones that it mixes up longest, so they come more often.
+        const dalle2::SceneMix mix = options.stage == "clip"
+                                         ? dalle2::SceneMix{.colored = 0.8, .group = 32}
+                                         : dalle2::SceneMix{};
         source_ = dalle2::emoji_model::scene_samples(
             std::make_shared<const dalle2::SceneRenderer>(
                 dalle2::load_sprites(dalle2::emoji_nouns())),
@@ -95,6 +99,12 @@ private:
 dalle2::ClipTokenizer tokenizer_of(const TrainOptions& options, const Data& data) {
     const fs::path folder = options.run / "tokenizer";
     if (fs::exists(folder)) return dalle2::ClipTokenizer::from_directory(folder);
+    if (!options.from.empty()) {
+        const auto tokenizer = dalle2::ClipTokenizer::from_directory(
+            dalle2::ModelDirectory(options.from).folder("tokenizer"));
+        tokenizer.save(folder);
+        return tokenizer;
+    }
     if (options.stage != "clip")
         throw IoError("no vocabulary at " + folder.string() +
                       "; the first stage makes it: dalle2 train clip " + options.run.string());
@@ -104,12 +114,18 @@ dalle2::ClipTokenizer tokenizer_of(const TrainOptions& options, const Data& data
     return tokenizer;
 }
 
-// A module with the averaged weights of a finished stage.
+// One of CLIP's towers, for a stage that builds on it: out of the run, or else out of the model that
+// the run began with.
 template <template <dalle2::Engine> class Module, dalle2::Engine E, class Config>
-std::shared_ptr<const Module<E>> trained(const fs::path& checkpoint, const std::string& prefix,
-                                         const Config& config) {
+std::shared_ptr<const Module<E>> trained_tower(const TrainOptions& options,
+                                               const std::string& component, const Config& config) {
     const auto module = std::make_shared<Module<E>>(config);
-    dalle2::load_averages<E>(*module, checkpoint, prefix);
+    const fs::path checkpoint = dalle2::stage_checkpoint(options.run, "clip");
+    if (!fs::exists(checkpoint) && !options.from.empty())
+        dalle2::load_weights<E>(*module,
+                                dalle2::ModelDirectory(options.from).weights_path(component), warn);
+    else
+        dalle2::load_averages<E>(*module, checkpoint, component);
     return module;
 }
 
@@ -157,8 +173,17 @@ std::string progress_text(const dalle2::TrainingProgress& p) {
     return text.str();
 }
 
+// Loads a network's weights from the model that the run begins with, where it has them.
+template <dalle2::Engine E, class Module>
+void begin_with(const TrainOptions& options, const std::string& component, Module& module) {
+    if (options.from.empty()) return;
+    const dalle2::ModelDirectory model(options.from);
+    if (model.has(component)) dalle2::load_weights<E>(module, model.weights_path(component), warn);
+}
+
 template <class Task>
 void run(Task& task, const TrainOptions& options, const Data& data, const std::stop_token& stop) {
+    task.parameters().restart_averages();
     dalle2::Trainer<Task> trainer(task, {.folder = options.run / options.stage,
                                          .batch = options.batch,
                                          .accumulation = options.accumulation,
@@ -190,12 +215,14 @@ template <class T>
 void train(const TrainOptions& options, const std::stop_token& stop) {
     namespace recipe = dalle2::emoji_model;
     using Frozen = dalle2::Cpu<T>;
+    using Trained = dalle2::Autodiff<T>;
     const dalle2::ThreadScope threads(options.threads);
     const Data data(options);
     if (options.stage == "upsampler") {
         dalle2::UpsamplerTask<T> task(recipe::upsampler_config(),
                                       dalle2::NoiseSchedule(recipe::upsampler_schedule()),
                                       data.source(), options.seed);
+        begin_with<Trained>(options, "super_res_first", task.unet);
         run(task, options, data, stop);
         return;
     }
@@ -205,25 +232,30 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
     const dalle2::TextTokens tokens = dalle2::text_tokens(tokenizer);
     if (options.stage == "clip") {
         dalle2::ClipTask<T> task(text_config, image_config, data.source(), tokens, options.seed);
+        begin_with<Trained>(options, "text_encoder", task.text_encoder);
+        begin_with<Trained>(options, "image_encoder", task.image_encoder);
         run(task, options, data, stop);
         return;
     }
-    const fs::path clip = dalle2::stage_checkpoint(options.run, "clip");
     const auto text_encoder =
-        trained<dalle2::ClipTextEncoder, Frozen>(clip, "text_encoder", text_config);
+        trained_tower<dalle2::ClipTextEncoder, Frozen>(options, "text_encoder", text_config);
     const auto image_encoder =
-        trained<dalle2::ClipImageEncoder, Frozen>(clip, "image_encoder", image_config);
+        trained_tower<dalle2::ClipImageEncoder, Frozen>(options, "image_encoder", image_config);
     if (options.stage == "prior") {
         const auto [mean, deviation] = embedding_statistics<T>(*image_encoder, data.source(), stop);
         dalle2::PriorTask<T> task(recipe::prior_config(),
                                   dalle2::NoiseSchedule(recipe::prior_schedule()), text_encoder,
                                   image_encoder, mean, deviation, data.source(), tokens,
                                   options.seed);
+        begin_with<Trained>(options, "prior", task.prior);
+        task.set_statistics(mean, deviation);
         run(task, options, data, stop);
     } else {
         dalle2::DecoderTask<T> task(recipe::text_projection_config(), recipe::decoder_config(),
                                     dalle2::NoiseSchedule(recipe::decoder_schedule()), text_encoder,
                                     image_encoder, data.source(), tokens, options.seed);
+        begin_with<Trained>(options, "text_proj", task.text_projection);
+        begin_with<Trained>(options, "decoder", task.unet);
         run(task, options, data, stop);
     }
 }
@@ -278,10 +310,10 @@ void add_export(CLI::App& train_command) {
         const dalle2::DType dtype = options->dtype == "float32"   ? dalle2::DType::f32
                                     : options->dtype == "float16" ? dalle2::DType::f16
                                                                   : dalle2::DType::bf16;
-        std::string stages;
+        std::string names;
         for (const std::string& stage : dalle2::export_run(options->run, options->model, dtype))
-            stages += (stages.empty() ? "" : ", ") + stage;
-        std::cout << "written to " << options->model.string() << ": " << stages << std::endl;
+            names += (names.empty() ? "" : ", ") + stage;
+        std::cout << "written to " << options->model.string() << ": " << names << std::endl;
     });
 }
 
@@ -315,6 +347,9 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
             ->add_option("--data", options->data,
                          "A folder of pictures with captions: name.png with name.txt, or "
                          "metadata.jsonl; without it, the endless emoji scenes");
+        command->add_option("--from", options->from,
+                            "A model whose weights to begin with, and whose CLIP to build on when "
+                            "the run has none");
         command->add_option("--steps", options->steps, "Steps of the optimiser in all")
             ->check(whole(1, 1'000'000'000))
             ->capture_default_str();

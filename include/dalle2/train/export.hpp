@@ -69,8 +69,9 @@ inline OrderedJson preprocessor_json(const ClipImageConfig& config) {
 
 }  // namespace detail
 
-// Writes what `run` has finished as a model directory, weights as `dtype`, and returns the names of
-// the stages that it found. The networks are those of the recipe in emoji_model.hpp.
+// Writes what `run` has finished into a model directory, weights as `dtype`, and returns the names of
+// the stages that it found; what the directory has of other stages stays. The networks are those of
+// the recipe in emoji_model.hpp.
 inline std::vector<std::string> export_run(const std::filesystem::path& run, const std::filesystem::path& model,
                                            DType dtype = DType::bf16, const GenerationDefaults& defaults = {}) {
     namespace recipe = emoji_model;
@@ -80,36 +81,34 @@ inline std::vector<std::string> export_run(const std::filesystem::path& run, con
         stages.push_back(stage);
         return true;
     };
-    const ClipTokenizer tokenizer = ClipTokenizer::from_directory(run / "tokenizer");
-    tokenizer.save(make_component_folder(model, "tokenizer"));
-    std::vector<std::string> components = {"tokenizer"};
     if (finished("clip")) {
+        const ClipTokenizer tokenizer = ClipTokenizer::from_directory(run / "tokenizer");
+        tokenizer.save(make_component_folder(model, "tokenizer"));
         detail::export_component<ClipTextEncoder>(run, "clip", "text_encoder", recipe::text_config(tokenizer), model,
                                                   {"text_encoder"}, dtype);
         detail::export_component<ClipImageEncoder>(run, "clip", "image_encoder", recipe::image_config(), model,
                                                    {"image_encoder"}, dtype);
         write_json(make_component_folder(model, "feature_extractor") / "preprocessor_config.json",
                    detail::preprocessor_json(recipe::image_config()));
-        components.insert(components.end(), {"text_encoder", "image_encoder", "feature_extractor"});
     }
     if (finished("prior")) {
         detail::export_component<PriorTransformer>(run, "prior", "prior", recipe::prior_config(), model, {"prior"}, dtype);
         save_schedule_config(model, "prior_scheduler", recipe::prior_schedule());
-        components.insert(components.end(), {"prior", "prior_scheduler"});
     }
     if (finished("decoder")) {
         detail::export_component<TextProjection>(run, "decoder", "text_proj", recipe::text_projection_config(), model,
                                                  {"text_proj"}, dtype);
         detail::export_component<UNet>(run, "decoder", "decoder", recipe::decoder_config(), model, {"decoder"}, dtype);
         save_schedule_config(model, "decoder_scheduler", recipe::decoder_schedule());
-        components.insert(components.end(), {"text_proj", "decoder", "decoder_scheduler"});
     }
     if (finished("upsampler")) {
         detail::export_component<UNet>(run, "upsampler", "super_res", recipe::upsampler_config(), model,
                                        {"super_res_first", "super_res_last"}, dtype);
         save_schedule_config(model, "super_res_scheduler", recipe::upsampler_schedule());
-        components.insert(components.end(), {"super_res_first", "super_res_last", "super_res_scheduler"});
     }
+    std::vector<std::string> components;
+    for (const ComponentKind& kind : component_kinds)
+        if (std::filesystem::exists(model / kind.name / kind.config_file)) components.emplace_back(kind.name);
     save_generation_defaults(model, defaults);
     write_model_index(model, components);
     return stages;

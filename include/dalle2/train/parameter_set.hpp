@@ -50,6 +50,11 @@ public:
     std::vector<Entry>& entries() { return entries_; }
     const std::vector<Entry>& entries() const { return entries_; }
 
+    // After values were loaded from elsewhere: the averages begin with them.
+    void restart_averages() {
+        for (Entry& entry : entries_) entry.average = entry.parameter.values();
+    }
+
     void clear_gradients() {
         for (Entry& entry : entries_) entry.parameter.clear_gradient();
     }

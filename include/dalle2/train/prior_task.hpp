@@ -35,16 +35,22 @@ public:
           schedule_(schedule),
           text_encoder_(std::move(text_encoder)),
           image_encoder_(std::move(image_encoder)),
-          mean_(clip_mean),
-          std_(clip_std),
           source_(std::move(source)),
           tokens_(std::move(tokens)),
           random_(seed, 1),
           options_(options) {
         initialize<E>(prior, seed);
-        E::load(prior.clip_mean, reshaped(clip_mean, {1, config.embedding_dim}));
-        E::load(prior.clip_std, reshaped(clip_std, {1, config.embedding_dim}));
+        set_statistics(clip_mean, clip_std);
         parameters_.add(prior, "prior");
+    }
+
+    // Replaces clip_mean and clip_std.
+    void set_statistics(const Array& clip_mean, const Array& clip_std) {
+        const Shape shape = {1, prior.config.embedding_dim};
+        mean_ = reshaped(clip_mean, shape);
+        std_ = reshaped(clip_std, shape);
+        E::load(prior.clip_mean, mean_);
+        E::load(prior.clip_std, std_);
     }
 
     ParameterSet<T>& parameters() { return parameters_; }
