@@ -69,6 +69,8 @@ def main() -> int:
     good = check_keys(arguments.model)
     pipeline = diffusers.UnCLIPPipeline.from_pretrained(arguments.model)
     pipeline.set_progress_bar_config(disable=True)
+    if (arguments.model / "image_encoder").exists():
+        diffusers.UnCLIPImageVariationPipeline.from_pretrained(arguments.model)
     if not arguments.program:
         return 0 if good else 1
 
