@@ -2,7 +2,7 @@
 
     python3 -m venv oracle
     oracle/bin/pip install torch==2.6.0 diffusers==0.33.1 transformers==4.49.0 accelerate numpy
-    oracle/bin/python tests/golden/make_golden.py            # everything, about a minute
+    oracle/bin/python tests/golden/make_golden.py            # everything, a few minutes
     oracle/bin/python tests/golden/make_golden.py decoder    # the cases whose name contains a word
 
 (--index-url https://download.pytorch.org/whl/cpu gives a torch without GPU libraries.) Writes
