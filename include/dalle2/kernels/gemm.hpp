@@ -74,33 +74,25 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.stride = s.stride, plan.padding = s.padding;
     divide(plan, thread_count());
 
-    constexpr int64 slack =
-        panel_width * pair_size<T>;  // what a micro-kernel may read beyond the last pixel
-    const int64 x_count = plan.groups_per_chunk * plan.x_group();
+    // What a micro-kernel may read beyond the last pixel.
+    constexpr int64 slack = panel_width * pair_size<T>;
+    const int64 x_count = plan.groups * plan.x_group();
     const int64 zero_count =
         std::max(plan.width * plan.channels, plan.out_width * plan.out_channels) + panel_width;
     const AlignedBuffer<T> packed_x(x_count + slack), zeros(zero_count);
-    const AlignedBuffer<T> packed_dy(plan.panels * plan.dy_pixels() * slack);
-    const AlignedBuffer<float> sums(plan.kernel_height * plan.run * plan.sums_stride()),
-        bias_sums(plan.sums_stride());
+    const AlignedBuffer<T> packed_dy(plan.panels * plan.groups * plan.group_pixels() * slack);
+    const AlignedBuffer<float> sums(plan.sums_size() * thread_count());
     std::fill_n(packed_x.get() + x_count, slack, T(0));
     std::fill_n(zeros.get(), zero_count, T(0));
     plan.packed_x = packed_x.get(), plan.packed_dy = packed_dy.get(), plan.zeros = zeros.get();
-    plan.sums = sums.get(), plan.bias_sums = dbias ? bias_sums.get() : nullptr;
+    plan.dw = dw, plan.dbias = dbias;
 
     const VectorKernels<T> kernels = vector_kernels<T>();
-    const int64 tasks = plan.kernel_height * ((plan.panels + 3) / 4) *
-                        ((plan.run + plan.run_per_task - 1) / plan.run_per_task);
-    for (int64 first = 0; first < plan.groups; first += plan.groups_per_chunk) {
-        const int64 groups = std::min(plan.groups_per_chunk, plan.groups - first);
-        parallel_for(groups * (plan.in_rows + plan.strip_rows),
-                     [&](int64 task, int) { kernels.weight_pack_task(plan, first, task); });
-        parallel_for(tasks, [&](int64 task, int) {
-            kernels.weight_multiply_task(plan, groups, first > 0, task);
-        });
-    }
-    parallel_for(plan.panels,
-                 [&](int64 panel, int) { kernels.weight_finish_task(plan, panel, dw, dbias); });
+    parallel_for(plan.groups * (plan.in_rows + plan.strip_rows),
+                 [&](int64 task, int) { kernels.weight_pack_task(plan, task); });
+    parallel_for(plan.tasks(), [&](int64 task, int thread) {
+        kernels.weight_multiply_task(plan, task, sums.get() + thread * plan.sums_size());
+    });
 }
 
 }  // namespace dalle2::kernels::fast

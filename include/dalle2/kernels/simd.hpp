@@ -30,9 +30,8 @@ namespace dalle2::kernels {
 template <class T>
 struct VectorKernels {
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
-    void (*weight_pack_task)(const WeightPlan<T>&, int64 first_group, int64 task);
-    void (*weight_multiply_task)(const WeightPlan<T>&, int64 groups, bool add, int64 task);
-    void (*weight_finish_task)(const WeightPlan<T>&, int64 panel, float* dw, float* dbias);
+    void (*weight_pack_task)(const WeightPlan<T>&, int64 task);
+    void (*weight_multiply_task)(const WeightPlan<T>&, int64 task, float* sums);
     // Element-wise, over n elements or rows of n.
     void (*activate)(Activation, int64 n, const T* x, T* y);
     void (*activate_backward)(Activation, int64 n, const T* x, const T* dy, T* dx);

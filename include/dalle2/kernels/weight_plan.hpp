@@ -25,35 +25,44 @@ struct WeightTile {
 // The sum runs over all pixels of all pictures. A unit is a strip of rows of a picture, or the
 // whole picture; a group is as many units as T is multiplied at once: for bfloat16 the pairs of a
 // dot product are the same pixel of two units, so that a shift by one pixel is an offset and never
-// splits a pair. Chunks of groups are packed by all threads, then multiplied by all threads, each
-// with outputs of its own; chunks depend on the sizes alone, so the order of every sum does too.
+// splits a pair. All threads pack x and dy into groups; then each task multiplies all of them for
+// weights of its own: up to four panels of outputs, some input channels, all kernel rows or one. So
+// the order of every sum depends on the sizes alone. A task goes through the groups in chunks that
+// stay in the second-level cache, as its sums do.
 template <class T>
 struct WeightPlan {
     static constexpr int64 pair = pair_size<T>;
-    static constexpr int64 chunk_bytes = 768 * 1024;
-    static constexpr int64 chunk_pixels = 256;  // at least, in groups
+    static constexpr int64 chunk_bytes = 512 * 1024;
+    static constexpr int64 sums_bytes = 256 * 1024;
+    static constexpr int64 panels_per_task = 4;
 
     const T* x;
     const T* dy;
     int64 batch, height, width, channels, out_channels, out_height, out_width;
     int64 kernel_height, kernel_width, stride, padding;
-    int64 x_end,
-        dy_end;  // elements of x and dy: a linear layer's last row of pixels may be cut short
+    // Elements of x and dy: a linear layer's last row of pixels may be cut short.
+    int64 x_end, dy_end;
 
     int64 strip_rows, strips, units, groups, groups_per_chunk;
-    int64 in_rows, in_columns, run, panels;
+    int64 in_rows, in_columns, panels;
+    int64 channels_per_task, parts, kernel_rows_per_task;
 
-    T* packed_x;         // [group][in_rows][in_columns][channels][pair]
-    T* packed_dy;        // [panel][group][strip_rows][out_width][16][pair]
-    float* sums;         // [kernel_height][run][panels · 16]
-    float* bias_sums;    // [panels · 16], or null
-    const T* zeros;      // a row of x or dy
-    int64 run_per_task;  // a multiple of every micro-kernel's rows
+    T* packed_x;     // [group][in_rows][in_columns][channels][pair]
+    T* packed_dy;    // [panel][group][strip_rows][out_width][16][pair]
+    const T* zeros;  // a row of x or dy
+    float* dw;       // [out, in, kernel_height, kernel_width]
+    float* dbias;    // [out], or null
 
     int64 x_group() const { return in_rows * in_columns * channels * pair; }
     int64 x_row() const { return in_columns * channels * pair; }
-    int64 dy_pixels() const { return groups_per_chunk * strip_rows * out_width; }
-    int64 sums_stride() const { return panels * panel_width; }
+    int64 group_pixels() const { return strip_rows * out_width; }
+    int64 quads() const { return (panels + panels_per_task - 1) / panels_per_task; }
+    int64 tasks() const { return quads() * parts * (kernel_height / kernel_rows_per_task); }
+    // Floats of a task's sums: [kernel_rows_per_task][kernel_width][channels_per_task][panels · 16]
+    int64 sums_size() const {
+        return kernel_rows_per_task * kernel_width * channels_per_task * panels_per_task *
+               panel_width;
+    }
 };
 
 // Fills in how the sizes already in `plan` are cut, for the given number of threads.
@@ -72,7 +81,7 @@ void divide(WeightPlan<T>& plan, int64 threads) {
     }
     const int64 pixel_bytes = (plan.channels * plan.stride * plan.stride + plan.out_channels) *
                               plan.pair * static_cast<int64>(sizeof(T));
-    const int64 most = std::max(plan.chunk_pixels, plan.chunk_bytes / pixel_bytes);
+    const int64 most = std::max<int64>(256, plan.chunk_bytes / pixel_bytes);
     int64 rows = plan.out_height;
     if (rows * plan.out_width > most) rows = std::max<int64>(1, most / plan.out_width);
     if (plan.batch < plan.pair)
@@ -87,13 +96,20 @@ void divide(WeightPlan<T>& plan, int64 threads) {
         std::clamp<int64>(most / (plan.strip_rows * plan.out_width), 1, plan.groups);
     plan.in_rows = (plan.strip_rows - 1) * plan.stride + plan.kernel_height;
     plan.in_columns = (plan.out_width - 1) * plan.stride + plan.kernel_width;
-    plan.run = plan.kernel_width * plan.channels;
     plan.panels = (plan.out_channels + panel_width - 1) / panel_width;
 
-    const int64 unit = 24, pieces = (plan.run + unit - 1) / unit;
-    const int64 others = plan.kernel_height * ((plan.panels + 3) / 4);
-    const int64 wanted = std::clamp<int64>((threads * 6 + others - 1) / others, 1, pieces);
-    plan.run_per_task = (pieces + wanted - 1) / wanted * unit;
+    // Parts of the channels that fit the micro-kernels' rows: 6, 8 or 12.
+    const int64 quads = plan.quads(), taps = plan.kernel_height * plan.kernel_width;
+    const int64 unit = plan.panels == 3 || (plan.panels == 2 && plan.channels % 12 != 0) ? 8 : 24;
+    const int64 units = (plan.channels + unit - 1) / unit;
+    const int64 task_row =
+        taps * plan.panels_per_task * panel_width * static_cast<int64>(sizeof(float));
+    const int64 most_units = std::max<int64>(1, plan.sums_bytes / (task_row * unit));
+    const int64 wanted =
+        std::max((4 * threads + quads - 1) / quads, (units + most_units - 1) / most_units);
+    plan.channels_per_task = std::max<int64>(1, units / wanted) * unit;
+    plan.parts = (plan.channels + plan.channels_per_task - 1) / plan.channels_per_task;
+    plan.kernel_rows_per_task = quads * plan.parts < 3 * threads ? 1 : plan.kernel_height;
 }
 
 }  // namespace dalle2::kernels

@@ -12,7 +12,6 @@ VectorKernels<T> table() {
     return {.conv_task = conv_task<T>,
             .weight_pack_task = weight_pack_task<T>,
             .weight_multiply_task = weight_multiply_task<T>,
-            .weight_finish_task = weight_finish_task<T>,
             .activate = activate<T>,
             .activate_backward = activate_backward<T>,
             .add = add<T>,

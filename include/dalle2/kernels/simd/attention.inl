@@ -94,14 +94,14 @@ DALLE2_INLINE void multiply_transposed(const T* x, const T* y, int64 steps, int6
     t.add = add;
     const int64 panels = width / panel_width;
     for (int64 panel = 0; panel < panels;) {
-        const int64 some = next_panels(panels - panel), tile_rows = rows_of_panels[some];
-        const auto kernel = weight_tile_of<T>(some);
+        const int64 some = next_panels(panels - panel);
+        const WeightKernel<T> kernel = weight_kernel_of<T>(some, keys);
         t.dy = y + panel * t.dy_panel_stride;
-        for (int64 key = 0; key < keys; key += tile_rows) {
+        for (int64 key = 0; key < keys; key += kernel.rows) {
             t.x = x + key * pair;
             t.sums = sums + key * width + panel * panel_width;
-            t.valid_rows = std::min(tile_rows, keys - key);
-            kernel(t);
+            t.valid_rows = std::min(kernel.rows, keys - key);
+            kernel.run(t);
         }
         panel += some;
     }

@@ -34,13 +34,21 @@ template <class T>
 using WeightTileFunction = void (*)(const WeightTile<T>&);
 
 template <class T>
-DALLE2_INLINE WeightTileFunction<T> weight_tile_of(int64 panels) {
+struct WeightKernel {
+    WeightTileFunction<T> run;
+    int64 rows;
+};
+
+// The kernel that takes n panels at once, n ≤ max_panels, for so many rows in all.
+template <class T>
+DALLE2_INLINE WeightKernel<T> weight_kernel_of(int64 panels, int64 rows) {
     if constexpr (max_panels >= 4) {
-        if (panels == 4) return weight_tile<T, rows_of_panels[4], 4>;
-        if (panels == 3) return weight_tile<T, rows_of_panels[3], 3>;
-        if (panels == 2) return weight_tile<T, rows_of_panels[2], 2>;
+        if (panels == 4) return {weight_tile<T, rows_of_panels[4], 4>, rows_of_panels[4]};
+        if (panels == 3) return {weight_tile<T, rows_of_panels[3], 3>, rows_of_panels[3]};
+        if (panels == 2 && rows % 12 != 0 && rows % 8 == 0) return {weight_tile<T, 8, 2>, 8};
+        if (panels == 2) return {weight_tile<T, rows_of_panels[2], 2>, rows_of_panels[2]};
     }
-    return weight_tile<T, rows_of_panels[1], 1>;
+    return {weight_tile<T, rows_of_panels[1], 1>, rows_of_panels[1]};
 }
 
 // to[i] = a[i], or for bfloat16 the pairs of a[i] and b[i].
@@ -61,9 +69,9 @@ DALLE2_INLINE void clear(T* at, int64 count) {
     std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
 }
 
-// Packs one row of one group of the chunk that begins at `first_group`: of x, or of dy.
+// Packs one row of one group: of x, or of dy.
 template <class T>
-void weight_pack_task(const WeightPlan<T>& p, int64 first_group, int64 task) {
+void weight_pack_task(const WeightPlan<T>& p, int64 task) {
     constexpr int64 pair = pair_size<T>;
     const int64 rows = p.in_rows + p.strip_rows, group = task / rows, row = task % rows;
     const bool is_x = row < p.in_rows;
@@ -73,7 +81,7 @@ void weight_pack_task(const WeightPlan<T>& p, int64 first_group, int64 task) {
                         : p.out_width * p.out_channels;
     int64 valid[2] = {inside, inside};  // the last row of a linear layer may be shorter
     for (int64 i = 0; i < pair; ++i) {
-        const int64 unit = (first_group + group) * pair + i;
+        const int64 unit = group * pair + i;
         if (unit >= p.units) continue;
         const int64 picture = unit / p.strips, strip = unit % p.strips;
         if (is_x) {
@@ -107,7 +115,7 @@ void weight_pack_task(const WeightPlan<T>& p, int64 first_group, int64 task) {
     const int64 first_pixel = (group * p.strip_rows + row - p.in_rows) * p.out_width, n = p.out_channels;
     for (int64 pixel = 0; pixel < p.out_width; ++pixel)
         for (int64 panel = 0; panel < p.panels; ++panel) {
-            T* to = p.packed_dy + ((panel * p.dy_pixels()) + first_pixel + pixel) * panel_width * pair;
+            T* to = p.packed_dy + (panel * p.groups * p.group_pixels() + first_pixel + pixel) * panel_width * pair;
             const int64 at = pixel * n + panel * panel_width, count = std::min(panel_width, n - panel * panel_width);
             const T* a = at < valid[0] ? from[0] + at : p.zeros;
             const T* b = at < valid[1] ? from[1] + at : p.zeros;
@@ -116,80 +124,97 @@ void weight_pack_task(const WeightPlan<T>& p, int64 first_group, int64 task) {
         }
 }
 
-// Multiplies a packed chunk of `groups` groups, for one kernel row, some panels and a part of the run.
+// dbias += Σ dy over all pixels, for one panel.
 template <class T>
-void weight_multiply_task(const WeightPlan<T>& p, int64 groups, bool add, int64 task) {
+DALLE2_INLINE void add_bias_gradient(const WeightPlan<T>& p, int64 panel) {
     constexpr int64 pair = pair_size<T>;
-    const int64 parts = (p.run + p.run_per_task - 1) / p.run_per_task;
-    const int64 part = task % parts, ky = task / parts % p.kernel_height, quad = task / parts / p.kernel_height;
+    const int64 pixels = p.groups * p.group_pixels();
+    alignas(64) T ones[16 * pair];
+    for (T& one : ones) one = T(1.0f);
+    const auto one = load_weights(static_cast<const T*>(ones));
+    alignas(64) float sums[16];
+    for (int64 column = 0; column < panel_width; column += lanes) {
+        const T* from = p.packed_dy + (panel * pixels * panel_width + column) * pair;
+        vf total = zero();
+        for (int64 pixel = 0; pixel < pixels; ++pixel)
+            total = multiply_add(total, one, load_weights(from + pixel * panel_width * pair));
+        store(sums + column, total);
+    }
+    const int64 first = panel * panel_width, count = std::min(panel_width, p.out_channels - first);
+    for (int64 o = 0; o < count; ++o) p.dbias[first + o] += sums[o];
+}
+
+// dw += sums [kernel row][kernel column][channel][stride] of one panel, for some kernel rows and channels.
+template <class T>
+DALLE2_INLINE void add_to_weights(const WeightPlan<T>& p, const float* sums, int64 stride, int64 panel, int64 first_row,
+                                  int64 kernel_rows, int64 first_channel, int64 channels) {
+    const int64 taps = p.kernel_height * p.kernel_width, some = kernel_rows * p.kernel_width;
+    const int64 first_out = panel * panel_width, count = std::min(panel_width, p.out_channels - first_out);
+    const int64 tap_stride = p.channels_per_task * stride;
+    constexpr int64 block = 16;  // weights of one output that are neighbours, as far as `some` is all taps
+    alignas(64) float tile[block][16];
+    int64 offsets[block];
+    int64 channel = 0, tap = 0;
+    for (int64 done = 0; done < channels * some; done += block) {
+        const int64 size = std::min(block, channels * some - done);
+        for (int64 i = 0; i < size; ++i) {
+            const float* from = sums + tap * tap_stride + channel * stride;
+            for (int v = 0; v < 16; v += lanes) store(&tile[i][v], load(from + v));
+            offsets[i] = (first_channel + channel) * taps + first_row * p.kernel_width + tap;
+            if (++tap == some) {
+                tap = 0;
+                ++channel;
+            }
+        }
+        for (int64 o = 0; o < count; ++o) {
+            float* to = p.dw + (first_out + o) * p.channels * taps;
+            for (int64 i = 0; i < size; ++i) to[offsets[i]] += tile[i][o];
+        }
+    }
+}
+
+// Computes some weights' gradients whole, from all packed pixels, and adds them to dw: see WeightPlan.
+template <class T>
+void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
+    constexpr int64 pair = pair_size<T>;
+    const int64 part = task % p.parts, quad = task / p.parts % p.quads();
+    const int64 first_row = task / p.parts / p.quads() * p.kernel_rows_per_task;
+    const int64 first_channel = part * p.channels_per_task;
+    const int64 channels = std::min(p.channels_per_task, p.channels - first_channel);
+    const int64 first_panel = quad * p.panels_per_task, end = std::min(p.panels, first_panel + p.panels_per_task);
     WeightTile<T> t{};
-    t.groups = groups;
     t.rows = p.strip_rows;
     t.columns = p.out_width;
     t.x_group_stride = p.x_group();
     t.x_row_stride = p.x_row() * p.stride;
     t.x_column_stride = p.channels * p.stride * pair;
-    t.dy_panel_stride = p.dy_pixels() * panel_width * pair;
-    t.sums_stride = p.sums_stride();
-    t.add = add;
-    const int64 end = std::min(p.panels, quad * 4 + 4);
-    for (int64 panel = quad * 4; panel < end;) {
-        const int64 count = std::min<int64>(max_panels, end - panel), rows = rows_of_panels[count];
-        const auto kernel = weight_tile_of<T>(count);
-        t.dy = p.packed_dy + panel * t.dy_panel_stride;
-        const int64 run_end = std::min(p.run, (part + 1) * p.run_per_task);
-        for (int64 k = part * p.run_per_task; k < run_end; k += rows) {
-            t.x = p.packed_x + ky * p.x_row() + k * pair;
-            t.sums = p.sums + (ky * p.run + k) * t.sums_stride + panel * panel_width;
-            t.valid_rows = std::min(rows, run_end - k);
-            kernel(t);
-        }
-        if (p.bias_sums && ky == 0 && part == 0) {
-            alignas(64) T ones[16 * pair];
-            for (T& one : ones) one = T(1.0f);
-            const int64 pixels = groups * p.strip_rows * p.out_width;
-            for (int64 j = 0; j < count * (16 / lanes); ++j) {
-                const int64 column = j % (16 / lanes) * lanes;
-                float* to = p.bias_sums + panel * panel_width + j * lanes;
-                const T* from = t.dy + j / (16 / lanes) * t.dy_panel_stride + column * pair;
-                const auto one = load_weights(static_cast<const T*>(ones));
-                vf total = add ? load(to) : zero();
-                for (int64 pixel = 0; pixel < pixels; ++pixel)
-                    total = multiply_add(total, one, load_weights(from + pixel * 16 * pair));
-                store(to, total);
-            }
-        }
-        panel += count;
-    }
-}
-
-// Adds the sums of one panel to dw [out, in, kernel_height, kernel_width].
-template <class T>
-void weight_finish_task(const WeightPlan<T>& p, int64 panel, float* dw, float* dbias) {
-    const int64 taps = p.kernel_height * p.kernel_width, length = p.channels * taps, stride = p.sums_stride();
-    const int64 first_out = panel * panel_width, count = std::min(panel_width, p.out_channels - first_out);
-    const float* sums = p.sums + first_out;
-    constexpr int64 block = 16;
-    alignas(64) float tile[block][16];
-    int64 channel = 0, ky = 0, kx = 0;
-    for (int64 first_weight = 0; first_weight < length; first_weight += block) {
-        const int64 size = std::min(block, length - first_weight);
-        for (int64 i = 0; i < size; ++i) {
-            const float* from = sums + (ky * p.run + kx * p.channels + channel) * stride;
-            for (int v = 0; v < 16; v += lanes) store(&tile[i][v], load(from + v));
-            if (++kx == p.kernel_width) {
-                kx = 0;
-                if (++ky == p.kernel_height) {
-                    ky = 0;
-                    ++channel;
+    t.dy_panel_stride = p.groups * p.group_pixels() * panel_width * pair;
+    t.sums_stride = (end - first_panel) * panel_width;
+    for (int64 group = 0; group < p.groups; group += p.groups_per_chunk) {
+        t.groups = std::min(p.groups_per_chunk, p.groups - group);
+        t.add = group > 0;
+        for (int64 panel = first_panel; panel < end;) {
+            const int64 count = std::min<int64>(max_panels, end - panel);
+            const WeightKernel<T> kernel = weight_kernel_of<T>(count, channels);
+            t.dy = p.packed_dy + panel * t.dy_panel_stride + group * p.group_pixels() * panel_width * pair;
+            for (int64 tap = 0; tap < p.kernel_rows_per_task * p.kernel_width; ++tap) {
+                const int64 ky = first_row + tap / p.kernel_width, kx = tap % p.kernel_width;
+                const T* x = p.packed_x + group * p.x_group() + ky * p.x_row() +
+                             (kx * p.channels + first_channel) * pair;
+                float* to = sums + tap * p.channels_per_task * t.sums_stride + (panel - first_panel) * panel_width;
+                for (int64 channel = 0; channel < channels; channel += kernel.rows) {
+                    t.x = x + channel * pair;
+                    t.sums = to + channel * t.sums_stride;
+                    t.valid_rows = std::min(kernel.rows, channels - channel);
+                    kernel.run(t);
                 }
             }
-        }
-        for (int64 o = 0; o < count; ++o) {
-            float* to = dw + (first_out + o) * length + first_weight;
-            for (int64 i = 0; i < size; ++i) to[i] += tile[i][o];
+            panel += count;
         }
     }
-    if (dbias)
-        for (int64 o = 0; o < count; ++o) dbias[first_out + o] += p.bias_sums[first_out + o];
+    for (int64 panel = first_panel; panel < end; ++panel) {
+        add_to_weights(p, sums + (panel - first_panel) * panel_width, t.sums_stride, panel, first_row,
+                       p.kernel_rows_per_task, first_channel, channels);
+        if (p.dbias && part == 0 && first_row == 0) add_bias_gradient(p, panel);
+    }
 }
