@@ -8,7 +8,8 @@ target_compile_options(
     $<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-Wall;-Wextra;-Wpedantic;-Wconversion;-Wshadow>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # g++ 12 sees impossible copies in std::string's own operator+ (GCC bug 105651).
-  target_compile_options(dalle2_warnings INTERFACE -Wno-restrict -Wno-stringop-overflow)
+  target_compile_options(dalle2_warnings INTERFACE -Wno-restrict -Wno-stringop-overflow
+                                                  -Wno-array-bounds)
 endif()
 
 # The vector code for every instruction set takes the compiler most of a minute: our programs

@@ -87,6 +87,7 @@
 
 #include <dalle2/nn/added_kv_attention.hpp>
 #include <dalle2/nn/attention_mask.hpp>
+#include <dalle2/nn/copy_weights.hpp>
 #include <dalle2/nn/layers.hpp>
 #include <dalle2/nn/resnet_block.hpp>
 #include <dalle2/nn/timestep_embedding.hpp>
