@@ -26,7 +26,7 @@ struct ContrastiveLoss {
 namespace detail {
 
 // The rows of x divided by their lengths, and the lengths.
-inline std::pair<Array, std::vector<double>> unit_rows(const Array& x) {
+inline std::pair<Array, std::vector<double>> unit_rows_and_lengths(const Array& x) {
     const Shape shape = shape_of(x);
     Array unit = x;
     std::vector<double> lengths;
@@ -63,8 +63,8 @@ inline void through_normalisation(const Array& unit, const std::vector<double>& 
 inline ContrastiveLoss contrastive_loss(const Array& text, const Array& image, double log_scale,
                                         const std::vector<bool>& same_text = {}) {
     const std::int64_t n = shape_of(text)[0], width = shape_of(text)[1];
-    const auto [text_unit, text_lengths] = detail::unit_rows(text);
-    const auto [image_unit, image_lengths] = detail::unit_rows(image);
+    const auto [text_unit, text_lengths] = detail::unit_rows_and_lengths(text);
+    const auto [image_unit, image_lengths] = detail::unit_rows_and_lengths(image);
     const double scale = std::exp(log_scale);
     using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     using Map = Eigen::Map<const Matrix>;
