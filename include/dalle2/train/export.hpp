@@ -39,11 +39,11 @@ void load_averages(Module& module, const std::filesystem::path& checkpoint, cons
 
 namespace detail {
 
-template <template <Engine> class Module, class Config>
+template <class Module>
 void export_component(const std::filesystem::path& run, const std::string& stage, const std::string& prefix,
-                      const Config& config, const std::filesystem::path& model,
+                      const typename Module::Config& config, const std::filesystem::path& model,
                       const std::vector<std::string>& components, DType dtype) {
-    Module<Reference> module(config);
+    Module module(config);
     load_averages<Reference>(module, stage_checkpoint(run, stage), prefix);
     for (const std::string& component : components) save_component(model, component, module, dtype);
 }
@@ -84,25 +84,25 @@ inline std::vector<std::string> export_run(const std::filesystem::path& run, con
     if (finished("clip")) {
         const ClipTokenizer tokenizer = ClipTokenizer::from_directory(run / "tokenizer");
         tokenizer.save(make_component_folder(model, "tokenizer"));
-        detail::export_component<ClipTextEncoder>(run, "clip", "text_encoder", recipe::text_config(tokenizer), model,
+        detail::export_component<ClipTextEncoder<Reference>>(run, "clip", "text_encoder", recipe::text_config(tokenizer), model,
                                                   {"text_encoder"}, dtype);
-        detail::export_component<ClipImageEncoder>(run, "clip", "image_encoder", recipe::image_config(), model,
+        detail::export_component<ClipImageEncoder<Reference>>(run, "clip", "image_encoder", recipe::image_config(), model,
                                                    {"image_encoder"}, dtype);
         write_json(make_component_folder(model, "feature_extractor") / "preprocessor_config.json",
                    detail::preprocessor_json(recipe::image_config()));
     }
     if (finished("prior")) {
-        detail::export_component<PriorTransformer>(run, "prior", "prior", recipe::prior_config(), model, {"prior"}, dtype);
+        detail::export_component<PriorTransformer<Reference>>(run, "prior", "prior", recipe::prior_config(), model, {"prior"}, dtype);
         save_schedule_config(model, "prior_scheduler", recipe::prior_schedule());
     }
     if (finished("decoder")) {
-        detail::export_component<TextProjection>(run, "decoder", "text_proj", recipe::text_projection_config(), model,
+        detail::export_component<TextProjection<Reference>>(run, "decoder", "text_proj", recipe::text_projection_config(), model,
                                                  {"text_proj"}, dtype);
-        detail::export_component<UNet>(run, "decoder", "decoder", recipe::decoder_config(), model, {"decoder"}, dtype);
+        detail::export_component<UNet<Reference>>(run, "decoder", "decoder", recipe::decoder_config(), model, {"decoder"}, dtype);
         save_schedule_config(model, "decoder_scheduler", recipe::decoder_schedule());
     }
     if (finished("upsampler")) {
-        detail::export_component<UNet>(run, "upsampler", "super_res", recipe::upsampler_config(), model,
+        detail::export_component<UNet<Reference>>(run, "upsampler", "super_res", recipe::upsampler_config(), model,
                                        {"super_res_first", "super_res_last"}, dtype);
         save_schedule_config(model, "super_res_scheduler", recipe::upsampler_schedule());
     }
