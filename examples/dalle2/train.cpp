@@ -205,7 +205,7 @@ void run(Task& task, const TrainOptions& options, const Data& data, const std::s
         stop);
     line.finish();
     if (data.skipped() > 0)
-        warn(std::to_string(data.skipped()) + " files were passed over, as said above");
+        warn("files passed over, each named above: " + std::to_string(data.skipped()));
     if (trainer.step() < options.steps) throw dalle2::Cancelled();
     std::cout << options.stage << ": " << trainer.step() << " steps, saved in "
               << trainer.checkpoint_path().string() << std::endl;
