@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <set>
@@ -18,6 +19,7 @@
 #include <dalle2/train/decoder_task.hpp>
 #include <dalle2/train/emoji_model.hpp>
 #include <dalle2/train/export.hpp>
+#include <dalle2/train/principal_axes.hpp>
 #include <dalle2/train/prior_task.hpp>
 #include <dalle2/train/text_tokens.hpp>
 #include <dalle2/train/trainer.hpp>
@@ -129,37 +131,56 @@ std::shared_ptr<const Module<E>> trained_tower(const TrainOptions& options,
     return module;
 }
 
-// The mean and deviation of the pictures' embeddings, each [embedding].
+// The embeddings of the first pictures of the data and of their captions, each [pictures, embedding].
+struct Embeddings {
+    dalle2::Array image, text;
+};
+
 template <class T>
-std::pair<dalle2::Array, dalle2::Array> embedding_statistics(
-    const dalle2::ClipImageEncoder<dalle2::Cpu<T>>& encoder, const dalle2::SampleSource& source,
-    const std::stop_token& stop) {
+Embeddings first_embeddings(const dalle2::ClipImageEncoder<dalle2::Cpu<T>>& image_encoder,
+                            const dalle2::ClipTextEncoder<dalle2::Cpu<T>>& text_encoder,
+                            const dalle2::SampleSource& source, const dalle2::TextTokens& tokens,
+                            const std::stop_token& stop) {
     using E = dalle2::Cpu<T>;
-    constexpr std::int64_t batches = 64, batch = 64;
-    const std::int64_t width = encoder.config.projection_dim;
-    std::vector<double> sum(static_cast<std::size_t>(width)), squares(sum.size());
+    constexpr std::int64_t batches = 32, batch = 64;
+    const std::int64_t width = image_encoder.config.projection_dim;
+    Embeddings result{dalle2::make_array({batches * batch, width}),
+                      dalle2::make_array({batches * batch, width})};
     ProgressBar bar;
     for (std::int64_t i = 0; i < batches; ++i) {
         bar.update("embeddings", i, batches);
         if (stop.stop_requested()) throw dalle2::Cancelled();
         const auto read = dalle2::read_batch(source, static_cast<std::uint64_t>(i * batch), batch,
-                                             encoder.config.image_size);
-        const dalle2::Array embeddings = E::to_array(encoder(E::from_array(read.pictures)));
-        for (std::size_t k = 0; k < embeddings.size(); ++k) {
-            const double value = static_cast<double>(embeddings.data()[k]);
-            sum[k % sum.size()] += value;
-            squares[k % sum.size()] += value * value;
-        }
+                                             image_encoder.config.image_size);
+        const dalle2::Array image = E::to_array(image_encoder(E::from_array(read.pictures)));
+        const dalle2::Array text =
+            E::to_array(text_encoder(tokens(read.captions)).text_embedding);
+        std::copy(image.begin(), image.end(), result.image.data() + i * batch * width);
+        std::copy(text.begin(), text.end(), result.text.data() + i * batch * width);
     }
     bar.update("embeddings", batches, batches);
-    dalle2::Array mean = dalle2::make_array({width}), deviation = mean;
-    for (std::size_t k = 0; k < sum.size(); ++k) {
-        const double count = static_cast<double>(batches * batch), m = sum[k] / count;
-        mean.data()[k] = static_cast<float>(m);
-        deviation.data()[k] =
-            static_cast<float>(std::sqrt(std::max(squares[k] / count - m * m, 1e-12)));
+    return result;
+}
+
+// The last act of CLIP's training: see principal_axes.hpp. A space that is turned already stays as it
+// is, so that a finished run can be resumed without a change.
+template <class T>
+void turn_to_principal_axes(dalle2::ClipTask<T>& task, const Embeddings& embeddings) {
+    const dalle2::Array axes = dalle2::principal_axes(embeddings.image);
+    double off_axis = 0;
+    const std::int64_t width = dalle2::shape_of(axes)[0];
+    for (std::int64_t i = 0; i < width; ++i)
+        off_axis += 1 - static_cast<double>(axes(i, i)) * static_cast<double>(axes(i, i));
+    if (off_axis < 0.01 * static_cast<double>(width)) return;
+    for (auto& entry : task.parameters().entries()) {
+        if (entry.name != "image_encoder.visual_projection.weight" &&
+            entry.name != "text_encoder.text_projection.weight")
+            continue;
+        auto values = entry.parameter.values();
+        for (auto* turned : {&values, &entry.first_moment, &entry.average})
+            dalle2::turn_projection(axes, *turned);
+        entry.parameter.assign(std::move(values));
     }
-    return {mean, deviation};
 }
 
 std::string progress_text(const dalle2::TrainingProgress& p) {
@@ -173,16 +194,20 @@ std::string progress_text(const dalle2::TrainingProgress& p) {
     return text.str();
 }
 
-// Loads a network's weights from the model that the run begins with, where it has them.
+// Loads a network's weights from the model that the run begins with; whether it has them.
 template <dalle2::Engine E, class Module>
-void begin_with(const TrainOptions& options, const std::string& component, Module& module) {
-    if (options.from.empty()) return;
+bool begin_with(const TrainOptions& options, const std::string& component, Module& module) {
+    if (options.from.empty()) return false;
     const dalle2::ModelDirectory model(options.from);
-    if (model.has(component)) dalle2::load_weights<E>(module, model.weights_path(component), warn);
+    if (!model.has(component)) return false;
+    dalle2::load_weights<E>(module, model.weights_path(component), warn);
+    return true;
 }
 
+// Trains; then, once all steps are done, calls finish, and saves what that changed.
 template <class Task>
-void run(Task& task, const TrainOptions& options, const Data& data, const std::stop_token& stop) {
+void run(Task& task, const TrainOptions& options, const Data& data, const std::stop_token& stop,
+         const std::function<void()>& finish = nullptr) {
     task.parameters().restart_averages();
     dalle2::Trainer<Task> trainer(task, {.folder = options.run / options.stage,
                                          .batch = options.batch,
@@ -207,6 +232,10 @@ void run(Task& task, const TrainOptions& options, const Data& data, const std::s
     if (data.skipped() > 0)
         warn("files passed over, each named above: " + std::to_string(data.skipped()));
     if (trainer.step() < options.steps) throw dalle2::Cancelled();
+    if (finish) {
+        finish();
+        trainer.save();
+    }
     std::cout << options.stage << ": " << trainer.step() << " steps, saved in "
               << trainer.checkpoint_path().string() << std::endl;
 }
@@ -234,27 +263,40 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
         dalle2::ClipTask<T> task(text_config, image_config, data.source(), tokens, options.seed);
         begin_with<Trained>(options, "text_encoder", task.text_encoder);
         begin_with<Trained>(options, "image_encoder", task.image_encoder);
-        run(task, options, data, stop);
+        run(task, options, data, stop, [&] {
+            const auto text_encoder = trained_tower<dalle2::ClipTextEncoder, Frozen>(
+                options, "text_encoder", text_config);
+            const auto image_encoder = trained_tower<dalle2::ClipImageEncoder, Frozen>(
+                options, "image_encoder", image_config);
+            turn_to_principal_axes(task, first_embeddings<T>(*image_encoder, *text_encoder,
+                                                             data.source(), tokens, stop));
+        });
         return;
     }
     const auto text_encoder =
         trained_tower<dalle2::ClipTextEncoder, Frozen>(options, "text_encoder", text_config);
     const auto image_encoder =
         trained_tower<dalle2::ClipImageEncoder, Frozen>(options, "image_encoder", image_config);
+    const Embeddings embeddings =
+        first_embeddings<T>(*image_encoder, *text_encoder, data.source(), tokens, stop);
+    const dalle2::ColumnStatistics image = dalle2::column_statistics(embeddings.image);
     if (options.stage == "prior") {
-        const auto [mean, deviation] = embedding_statistics<T>(*image_encoder, data.source(), stop);
         dalle2::PriorTask<T> task(recipe::prior_config(),
                                   dalle2::NoiseSchedule(recipe::prior_schedule()), text_encoder,
-                                  image_encoder, mean, deviation, data.source(), tokens,
+                                  image_encoder, image.mean, image.deviation, data.source(), tokens,
                                   options.seed);
         begin_with<Trained>(options, "prior", task.prior);
-        task.set_statistics(mean, deviation);
+        task.set_statistics(image.mean, image.deviation);
         run(task, options, data, stop);
     } else {
+        const dalle2::ColumnStatistics text = dalle2::column_statistics(embeddings.text);
         dalle2::DecoderTask<T> task(recipe::text_projection_config(), recipe::decoder_config(),
                                     dalle2::NoiseSchedule(recipe::decoder_schedule()), text_encoder,
                                     image_encoder, data.source(), tokens, options.seed);
-        begin_with<Trained>(options, "text_proj", task.text_projection);
+        task.statistics.image.set(image.mean, image.deviation);
+        task.statistics.text.set(text.mean, text.deviation);
+        if (begin_with<Trained>(options, "text_proj", task.text_projection))
+            dalle2::unfold_statistics(task.text_projection, task.statistics);
         begin_with<Trained>(options, "decoder", task.unet);
         run(task, options, data, stop);
     }

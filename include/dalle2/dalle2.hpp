@@ -152,6 +152,7 @@
 
 #include <dalle2/train/checkpoint.hpp>
 #include <dalle2/train/clip_task.hpp>
+#include <dalle2/train/condition_statistics.hpp>
 #include <dalle2/train/decoder_task.hpp>
 #include <dalle2/train/emoji_model.hpp>
 #include <dalle2/train/export.hpp>
@@ -159,6 +160,7 @@
 #include <dalle2/train/learning_rate.hpp>
 #include <dalle2/train/losses.hpp>
 #include <dalle2/train/parameter_set.hpp>
+#include <dalle2/train/principal_axes.hpp>
 #include <dalle2/train/prior_task.hpp>
 #include <dalle2/train/samples.hpp>
 #include <dalle2/train/task.hpp>

@@ -6,6 +6,7 @@
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
+#include <dalle2/train/condition_statistics.hpp>
 #include <dalle2/train/initialize.hpp>
 #include <dalle2/train/losses.hpp>
 #include <dalle2/train/samples.hpp>
@@ -38,8 +39,9 @@ public:
     using E = Autodiff<T>;
     using Frozen = Cpu<T>;
 
-    TextProjection<E> text_projection;
+    TextProjection<E> text_projection;  // of normalised embeddings: see fold_statistics
     UNet<E> unet;
+    ConditionStatistics<E> statistics;  // of CLIP's embeddings; kept with the run, not trained
 
     DecoderTask(const TextProjectionConfig& projection_config, const UNetConfig& unet_config,
                 const NoiseSchedule& schedule, std::shared_ptr<const ClipTextEncoder<Frozen>> text_encoder,
@@ -47,6 +49,7 @@ public:
                 std::uint64_t seed, DecoderTaskOptions options = {})
         : text_projection(projection_config),
           unet(unet_config),
+          statistics(projection_config),
           schedule_(schedule),
           text_encoder_(std::move(text_encoder)),
           image_encoder_(std::move(image_encoder)),
@@ -58,6 +61,7 @@ public:
         initialize<E>(unet, seed, ends_residual_branch);
         parameters_.add(text_projection, "text_proj");
         parameters_.add(unet, "decoder");
+        parameters_.add(statistics, "statistics");
     }
 
     ParameterSet<T>& parameters() { return parameters_; }
@@ -65,7 +69,8 @@ public:
     Metrics gradients(std::uint64_t first, std::int64_t count, double share) {
         const std::int64_t size = unet.config.sample_size;
         SampleBatch batch = read_batch(source_, first, count, size);
-        const auto embedding = (*image_encoder_)(Frozen::from_array(batch.pictures));
+        const auto embedding = Frozen::from_array(
+            statistics.image(Frozen::to_array((*image_encoder_)(Frozen::from_array(batch.pictures)))));
 
         Array noise = make_array(shape_of(batch.pictures)), noisy = noise;
         const std::size_t pixels = noise.size() / static_cast<std::size_t>(count);
@@ -86,8 +91,9 @@ public:
 
         const TokenBatch tokens = tokens_(batch.captions);
         const auto text = (*text_encoder_)(tokens);
+        const auto text_embedding = Frozen::from_array(statistics.text(Frozen::to_array(text.text_embedding)));
         const auto condition = text_projection(conditional_embedding(embedding, keep_embedding),
-                                               E::constant(text.text_embedding), E::constant(text.hidden_states));
+                                               E::constant(text_embedding), E::constant(text.hidden_states));
         const std::vector<std::int32_t> keep = with_extra_tokens(tokens, text_projection.config.clip_extra_context_tokens);
         const std::vector<double> times(timesteps.begin(), timesteps.end());
         const auto output = unet(E::from_array(noisy), times, &condition.time, {&condition.context, keep});

@@ -40,7 +40,7 @@ inline ClipImageConfig image_config() {
 }
 
 inline PriorConfig prior_config() {
-    return {.embedding_dim = embedding_width, .num_attention_heads = 4, .attention_head_dim = 64,
+    return {.embedding_dim = embedding_width, .num_attention_heads = 3, .attention_head_dim = 64,
             .num_layers = 4, .num_embeddings = max_tokens};
 }
 
@@ -49,8 +49,9 @@ inline constexpr std::int64_t context_width = 128;
 inline UNetConfig decoder_config() {
     return {.in_channels = 3, .out_channels = 6, .sample_size = 32,
             .levels = {{.channels = 32},
-                       {.channels = 64, .down_attention = true, .up_attention = true, .head_width = 32},
-                       {.channels = 192, .down_attention = true, .up_attention = true, .head_width = 32}},
+                       {.channels = 64},
+                       {.channels = 96, .down_attention = true, .up_attention = true, .head_width = 32},
+                       {.channels = 160, .down_attention = true, .up_attention = true, .head_width = 32}},
             .layers_per_block = 1, .mid_attention = true, .context_width = context_width,
             .norm_num_groups = 16, .conditioning = TimeConditioning::scale_shift};
 }
@@ -66,7 +67,7 @@ inline TextProjectionConfig text_projection_config() {
 // The upsampler sees the noisy picture and, behind it, the small one enlarged.
 inline UNetConfig upsampler_config() {
     return {.in_channels = 6, .out_channels = 3, .sample_size = 128,
-            .levels = {{.channels = 16}, {.channels = 32}, {.channels = 64}, {.channels = 128}},
+            .levels = {{.channels = 16}, {.channels = 32}, {.channels = 48}, {.channels = 64}},
             .layers_per_block = 1, .norm_num_groups = 8};
 }
 

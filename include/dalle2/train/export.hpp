@@ -8,6 +8,7 @@
 
 #include <dalle2/engine/reference.hpp>
 #include <dalle2/pipeline/load.hpp>
+#include <dalle2/train/condition_statistics.hpp>
 #include <dalle2/train/emoji_model.hpp>
 
 namespace dalle2 {
@@ -96,8 +97,12 @@ inline std::vector<std::string> export_run(const std::filesystem::path& run, con
         save_schedule_config(model, "prior_scheduler", recipe::prior_schedule());
     }
     if (finished("decoder")) {
-        detail::export_component<TextProjection<Reference>>(run, "decoder", "text_proj", recipe::text_projection_config(), model,
-                                                 {"text_proj"}, dtype);
+        TextProjection<Reference> projection(recipe::text_projection_config());
+        ConditionStatistics<Reference> statistics(projection.config);
+        load_averages<Reference>(projection, stage_checkpoint(run, "decoder"), "text_proj");
+        load_averages<Reference>(statistics, stage_checkpoint(run, "decoder"), "statistics");
+        fold_statistics(projection, statistics);
+        save_component(model, "text_proj", projection, dtype);
         detail::export_component<UNet<Reference>>(run, "decoder", "decoder", recipe::decoder_config(), model, {"decoder"}, dtype);
         save_schedule_config(model, "decoder_scheduler", recipe::decoder_schedule());
     }
