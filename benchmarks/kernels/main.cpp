@@ -4,11 +4,8 @@
 //
 //     kernels --json kernels.json --pytorch python3
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
-#include <functional>
 #include <iostream>
 #include <random>
 #include <string>
@@ -21,11 +18,13 @@
 
 #include "eigen_gemm.hpp"
 #include "peak.hpp"
+#include "python.hpp"
 #include "pytorch.hpp"
 
 namespace {
 
 namespace kernels = dalle2::kernels;
+using kernel_benchmark::seconds_of;
 using dalle2::bfloat16;
 using kernels::int64;
 
@@ -64,20 +63,6 @@ const std::vector<Layer> layers = {
     {"small", 2048, 1, 192, 192, 1},   {"small", 2048, 1, 192, 768, 1},
     {"small", 2048, 1, 768, 192, 1},
 };
-
-double seconds_of(const std::function<void()>& run, double least) {
-    using clock = std::chrono::steady_clock;
-    run();
-    double best = 1e30, total = 0;
-    for (int i = 0; i < 3 || total < least; ++i) {
-        const auto begin = clock::now();
-        run();
-        const double seconds = std::chrono::duration<double>(clock::now() - begin).count();
-        best = std::min(best, seconds);
-        total += seconds;
-    }
-    return best;
-}
 
 template <class T>
 std::vector<T> random_values(int64 count) {
@@ -126,16 +111,6 @@ Times measure(const Layer& layer, double least) {
     return times;
 }
 
-double peak(bool bf16, double least) {
-    const kernel_benchmark::PeakLoop loop =
-        kernel_benchmark::peak_loop(kernels::current_isa(), bf16);
-    constexpr std::int64_t rounds = 1'000'000;
-    const int64 threads = kernels::thread_count();
-    const double seconds = seconds_of(
-        [&] { kernels::parallel_for(threads, [&](int64, int) { loop.run(rounds); }); }, least);
-    return static_cast<double>(threads * rounds) * loop.operations / seconds * 1e-9;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -167,8 +142,7 @@ int main(int argc, char** argv) try {
                                                  {"in", layer.in},
                                                  {"out", layer.out},
                                                  {"kernel", layer.kernel}});
-        torch = kernel_benchmark::time_in_pytorch(python, request,
-                                                  std::filesystem::temp_directory_path().string());
+        torch = kernel_benchmark::run_python(python, kernel_benchmark::pytorch_script, request);
         if (!torch.is_object())
             std::cerr << "PyTorch could not be measured with \"" << python
                       << "\"; its columns stay empty\n";
@@ -180,7 +154,7 @@ int main(int argc, char** argv) try {
                 kernels::name_of(kernels::current_isa()), kernels::thread_count());
     for (const bool bf16 : {false, true}) {
         const char* scalar = bf16 ? "bfloat16" : "float";
-        const double limit = peak(bf16, least);
+        const double limit = kernel_benchmark::measured_peak(bf16, least);
         report["peak"][scalar] = limit;
         std::printf(
             "\n%-8s peak %.0f%21s forward      input grad.     weight grad.   Eigen   PyTorch: "

@@ -2,6 +2,13 @@
 // figure of the kernels is shown as a share of it.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+
+#include <dalle2/kernels/isa.hpp>
+#include <dalle2/kernels/parallel.hpp>
 #include <dalle2/kernels/simd.hpp>
 
 namespace kernel_benchmark {
@@ -74,6 +81,35 @@ inline PeakLoop peak_loop([[maybe_unused]] dalle2::kernels::Isa isa, [[maybe_unu
     if (isa == Isa::avx2) return {multiply_avx2, sums * 16.0};
 #endif
     return {multiply_scalar, sums * 2.0};
+}
+
+// The shortest of several runs, which together take at least so many seconds, after a first one that
+// does not count.
+inline double seconds_of(const std::function<void()>& run, double least) {
+    using clock = std::chrono::steady_clock;
+    run();
+    double best = 1e30, total = 0;
+    for (int i = 0; i < 3 || total < least; ++i) {
+        const auto begin = clock::now();
+        run();
+        const double seconds = std::chrono::duration<double>(clock::now() - begin).count();
+        best = std::min(best, seconds);
+        total += seconds;
+    }
+    return best;
+}
+
+// GFLOP/s of all threads together.
+inline double measured_peak(bool bf16, double least) {
+    const PeakLoop loop = peak_loop(dalle2::kernels::current_isa(), bf16);
+    constexpr std::int64_t rounds = 1'000'000;
+    const std::int64_t threads = dalle2::kernels::thread_count();
+    const double seconds = seconds_of(
+        [&] {
+            dalle2::kernels::parallel_for(threads, [&](std::int64_t, int) { loop.run(rounds); });
+        },
+        least);
+    return static_cast<double>(threads * rounds) * loop.operations / seconds * 1e-9;
 }
 
 }  // namespace kernel_benchmark

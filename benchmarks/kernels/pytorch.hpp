@@ -1,13 +1,6 @@
 // The same layers in PyTorch, timed by a Python that has it.
 #pragma once
 
-#include <cstdio>
-#include <fstream>
-#include <map>
-#include <string>
-
-#include <nlohmann/json.hpp>
-
 namespace kernel_benchmark {
 
 // Reads layers from the file named by its argument and prints one JSON object: the seconds of the
@@ -47,25 +40,5 @@ for layer in layers["layers"]:
         print(layer["name"], error, file=sys.stderr)
 print(json.dumps({"version": torch.__version__, "seconds": result}))
 )PY";
-
-// Runs `python` on the layers; null when it or PyTorch is not there.
-inline nlohmann::json time_in_pytorch(const std::string& python, const nlohmann::json& layers,
-                                      const std::string& folder) {
-    const std::string script = folder + "/dalle2-pytorch.py",
-                      input = folder + "/dalle2-layers.json";
-    std::ofstream(script) << pytorch_script;
-    std::ofstream(input) << layers;
-    std::string text;
-    if (std::FILE* pipe =
-            popen((python + " " + script + " " + input + " 2>/dev/null").c_str(), "r")) {
-        char piece[4096];
-        while (const std::size_t count = std::fread(piece, 1, sizeof(piece), pipe))
-            text.append(piece, count);
-        pclose(pipe);
-    }
-    std::remove(script.c_str());
-    std::remove(input.c_str());
-    return nlohmann::json::parse(text, nullptr, false);
-}
 
 }  // namespace kernel_benchmark

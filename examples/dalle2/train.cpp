@@ -19,6 +19,7 @@
 #include <dalle2/train/decoder_task.hpp>
 #include <dalle2/train/emoji_model.hpp>
 #include <dalle2/train/export.hpp>
+#include <dalle2/train/preview.hpp>
 #include <dalle2/train/principal_axes.hpp>
 #include <dalle2/train/prior_task.hpp>
 #include <dalle2/train/text_tokens.hpp>
@@ -204,11 +205,19 @@ bool begin_with(const TrainOptions& options, const std::string& component, Modul
     return true;
 }
 
-// Trains; then, once all steps are done, calls finish, and saves what that changed.
+// What a stage does beside its steps; either may be absent.
+struct StageHooks {
+    std::function<dalle2::Picture()> preview;  // drawn with each checkpoint
+    std::function<void()> finish;              // changes the weights once all steps are done
+};
+
 template <class Task>
 void run(Task& task, const TrainOptions& options, const Data& data, const std::stop_token& stop,
-         const std::function<void()>& finish = nullptr) {
+         const StageHooks& hooks = {}) {
     task.parameters().restart_averages();
+    const auto draw_preview = [&] {
+        if (hooks.preview) dalle2::write_png(options.run / options.stage / "preview.png", hooks.preview());
+    };
     dalle2::Trainer<Task> trainer(task, {.folder = options.run / options.stage,
                                          .batch = options.batch,
                                          .accumulation = options.accumulation,
@@ -217,7 +226,8 @@ void run(Task& task, const TrainOptions& options, const Data& data, const std::s
                                                            .steps = options.steps},
                                          .optimizer = {.weight_decay = options.weight_decay},
                                          .checkpoint_every = options.checkpoint_every,
-                                         .log_every = options.log_every});
+                                         .log_every = options.log_every,
+                                         .on_checkpoint = draw_preview});
     if (options.resume && trainer.resume())
         std::cout << "going on from step " << trainer.step() << " of " << options.steps
                   << std::endl;
@@ -232,10 +242,11 @@ void run(Task& task, const TrainOptions& options, const Data& data, const std::s
     if (data.skipped() > 0)
         warn("files passed over, each named above: " + std::to_string(data.skipped()));
     if (trainer.step() < options.steps) throw dalle2::Cancelled();
-    if (finish) {
-        finish();
+    if (hooks.finish) {
+        hooks.finish();
         trainer.save();
     }
+    draw_preview();
     std::cout << options.stage << ": " << trainer.step() << " steps, saved in "
               << trainer.checkpoint_path().string() << std::endl;
 }
@@ -252,7 +263,11 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
                                       dalle2::NoiseSchedule(recipe::upsampler_schedule()),
                                       data.source(), options.seed);
         begin_with<Trained>(options, "super_res_first", task.unet);
-        run(task, options, data, stop);
+        run(task, options, data, stop, {.preview = [&] {
+            return dalle2::upsampler_preview<T>(options.run, recipe::upsampler_config(),
+                                                recipe::upsampler_schedule(), task.options().low_size,
+                                                data.source());
+        }});
         return;
     }
     const dalle2::ClipTokenizer tokenizer = tokenizer_of(options, data);
@@ -263,14 +278,14 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
         dalle2::ClipTask<T> task(text_config, image_config, data.source(), tokens, options.seed);
         begin_with<Trained>(options, "text_encoder", task.text_encoder);
         begin_with<Trained>(options, "image_encoder", task.image_encoder);
-        run(task, options, data, stop, [&] {
+        run(task, options, data, stop, {.finish = [&] {
             const auto text_encoder = trained_tower<dalle2::ClipTextEncoder, Frozen>(
                 options, "text_encoder", text_config);
             const auto image_encoder = trained_tower<dalle2::ClipImageEncoder, Frozen>(
                 options, "image_encoder", image_config);
             turn_to_principal_axes(task, first_embeddings<T>(*image_encoder, *text_encoder,
                                                              data.source(), tokens, stop));
-        });
+        }});
         return;
     }
     const auto text_encoder =
@@ -298,7 +313,11 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
         if (begin_with<Trained>(options, "text_proj", task.text_projection))
             dalle2::unfold_statistics(task.text_projection, task.statistics);
         begin_with<Trained>(options, "decoder", task.unet);
-        run(task, options, data, stop);
+        run(task, options, data, stop, {.preview = [&] {
+            return dalle2::decoder_preview<T>(options.run, recipe::text_projection_config(),
+                                              recipe::decoder_config(), recipe::decoder_schedule(),
+                                              *text_encoder, *image_encoder, data.source(), tokens);
+        }});
     }
 }
 
@@ -425,7 +444,7 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
             ->capture_default_str();
         command
             ->add_option("--checkpoint-every", options->checkpoint_every,
-                         "Steps between checkpoints")
+                         "Steps between checkpoints, each with a preview.png of what the stage draws by then")
             ->check(whole(1, 1'000'000'000))
             ->capture_default_str();
         command->add_option("--log-every", options->log_every, "Steps between lines of log.jsonl")

@@ -160,6 +160,7 @@
 #include <dalle2/train/learning_rate.hpp>
 #include <dalle2/train/losses.hpp>
 #include <dalle2/train/parameter_set.hpp>
+#include <dalle2/train/preview.hpp>
 #include <dalle2/train/principal_axes.hpp>
 #include <dalle2/train/prior_task.hpp>
 #include <dalle2/train/samples.hpp>

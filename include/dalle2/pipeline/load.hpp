@@ -50,8 +50,9 @@ struct LoadOptions {
     SamplerKind prior_sampler = SamplerKind::unclip, decoder_sampler = SamplerKind::unclip,
                 super_resolution_sampler = SamplerKind::unclip;
     DdimOptions ddim = {};
-    // as_reference repeats the roundings of the public pipelines' schedules.
-    SchedulePrecision schedule_precision = SchedulePrecision::exact;
+    // As the public pipelines round their schedules, so that a seed means the same picture here and
+    // there: a network with strong guidance magnifies even these roundings until they can be seen.
+    SchedulePrecision schedule_precision = SchedulePrecision::as_reference;
     Warn warn = nullptr;  // told what is suspicious, such as weights that are not numbers
 };
 

@@ -38,6 +38,18 @@ void load_averages(Module& module, const std::filesystem::path& checkpoint, cons
         prefix);
 }
 
+// The decoder's text projection, of embeddings as CLIP makes them.
+template <Engine E>
+TextProjection<E> trained_text_projection(const std::filesystem::path& run, const TextProjectionConfig& config) {
+    const std::filesystem::path checkpoint = stage_checkpoint(run, "decoder");
+    TextProjection<E> projection(config);
+    ConditionStatistics<E> statistics(config);
+    load_averages<E>(projection, checkpoint, "text_proj");
+    load_averages<E>(statistics, checkpoint, "statistics");
+    fold_statistics(projection, statistics);
+    return projection;
+}
+
 namespace detail {
 
 template <class Module>
@@ -97,12 +109,7 @@ inline std::vector<std::string> export_run(const std::filesystem::path& run, con
         save_schedule_config(model, "prior_scheduler", recipe::prior_schedule());
     }
     if (finished("decoder")) {
-        TextProjection<Reference> projection(recipe::text_projection_config());
-        ConditionStatistics<Reference> statistics(projection.config);
-        load_averages<Reference>(projection, stage_checkpoint(run, "decoder"), "text_proj");
-        load_averages<Reference>(statistics, stage_checkpoint(run, "decoder"), "statistics");
-        fold_statistics(projection, statistics);
-        save_component(model, "text_proj", projection, dtype);
+        save_component(model, "text_proj", trained_text_projection<Reference>(run, recipe::text_projection_config()), dtype);
         detail::export_component<UNet<Reference>>(run, "decoder", "decoder", recipe::decoder_config(), model, {"decoder"}, dtype);
         save_schedule_config(model, "decoder_scheduler", recipe::decoder_schedule());
     }

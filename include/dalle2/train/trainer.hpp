@@ -25,6 +25,7 @@ struct TrainerOptions {
     std::int64_t checkpoint_every = 500;   // steps
     std::int64_t log_every = 20;           // steps
     std::uint64_t first_sample = 0;        // where this run begins in its data
+    std::function<void()> on_checkpoint = nullptr;  // called after one was saved, but not after the last
 };
 
 struct TrainingProgress {
@@ -107,7 +108,10 @@ public:
                 summed = 0;
                 begin = now;
             }
-            if (step_ % options_.checkpoint_every == 0) save();
+            if (step_ % options_.checkpoint_every == 0 && step_ < steps) {
+                save();
+                if (options_.on_checkpoint) options_.on_checkpoint();
+            }
         }
         save();
     }

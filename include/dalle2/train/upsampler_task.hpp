@@ -35,6 +35,7 @@ public:
     }
 
     ParameterSet<T>& parameters() { return parameters_; }
+    const UpsamplerTaskOptions& options() const { return options_; }
 
     Metrics gradients(std::uint64_t first, std::int64_t count, double share) {
         const std::int64_t size = unet.config.sample_size, crop = options_.crop;
