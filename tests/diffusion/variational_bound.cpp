@@ -26,13 +26,13 @@ TEST_CASE("The divergence from the true posterior vanishes for the true posterio
     const auto schedule = learned_schedule(PredictionType::sample);
     const std::vector<float> clean = values("clean"), noisy = values("noisy");
     std::vector<float> fraction(7, -1.0f);  // the posterior's own variance
-    CHECK(variational_bound(schedule, 300, clean, noisy, clean, fraction) ==
+    CHECK(variational_bound(schedule, 300, 299, clean, noisy, clean, fraction) ==
           doctest::Approx(0.0).epsilon(1e-9));
     fraction[2] = 0.0f;
-    CHECK(variational_bound(schedule, 300, clean, noisy, clean, fraction) > 0.0);
+    CHECK(variational_bound(schedule, 300, 299, clean, noisy, clean, fraction) > 0.0);
     std::vector<float> wrong = clean;
     wrong[0] += 0.1f;
-    CHECK(variational_bound(schedule, 300, clean, noisy, wrong, std::vector<float>(7, -1.0f)) >
+    CHECK(variational_bound(schedule, 300, 299, clean, noisy, wrong, std::vector<float>(7, -1.0f)) >
           0.0);
 }
 
@@ -45,14 +45,16 @@ TEST_CASE("The gradient of the bound by the variance agrees with finite differen
         clean[0] = 1.0f;  // the open levels at both ends
         clean[1] = -1.0f;
         for (float& x : clean) x = std::clamp(x, -1.0f, 1.0f);
-        for (const std::int64_t t : {0, 1, 2, 500, 999}) {
+        for (const auto& [t, before] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+                 {0, -1}, {1, 0}, {2, 1}, {500, 499}, {500, 460}, {999, 998}, {999, 500}}) {
+            CAPTURE(before);
             std::vector<float> noisy(7), prediction(7), gradient(7, 0.0f);
             schedule.q_sample(clean, noise, t, noisy);
             prediction_target(type, schedule.signal_and_noise(t), clean, noise, prediction);
             for (std::size_t i = 0; i < 7; ++i)  // a little wrong, as networks are
                 prediction[i] += 0.02f * static_cast<float>(std::sin(static_cast<double>(3 * i)));
             const double weight = 2.0;
-            variational_bound(schedule, t, clean, noisy, prediction, fraction, gradient, weight);
+            variational_bound(schedule, t, before, clean, noisy, prediction, fraction, gradient, weight);
             for (std::size_t i = 0; i < 7; ++i) {
                 CAPTURE(t);
                 CAPTURE(i);
@@ -61,8 +63,8 @@ TEST_CASE("The gradient of the bound by the variance agrees with finite differen
                 down[i] -= 0.01f;
                 const double slope =
                     weight *
-                    (variational_bound(schedule, t, clean, noisy, prediction, up) -
-                     variational_bound(schedule, t, clean, noisy, prediction, down)) /
+                    (variational_bound(schedule, t, before, clean, noisy, prediction, up) -
+                     variational_bound(schedule, t, before, clean, noisy, prediction, down)) /
                     (static_cast<double>(up[i]) - down[i]);
                 CHECK(gradient[i] == doctest::Approx(slope).epsilon(2e-3).scale(1e-4));
             }
@@ -83,7 +85,7 @@ TEST_CASE("The bound accumulates into the gradient and stays finite for hopeless
     const auto schedule = learned_schedule(PredictionType::sample);
     const std::vector<float> clean(7, 0.5f), noisy(7, 0.1f), hopeless(7, -50.0f), fraction(7, 0.0f);
     std::vector<float> gradient(7, 1.0f);
-    const double bound = variational_bound(schedule, 0, clean, noisy, hopeless, fraction, gradient);
+    const double bound = variational_bound(schedule, 0, -1, clean, noisy, hopeless, fraction, gradient);
     CHECK(std::isfinite(bound));
     CHECK(bound > 10.0);
     for (const float g : gradient) CHECK(g == 1.0f);

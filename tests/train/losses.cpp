@@ -69,7 +69,7 @@ TEST_CASE("the gradients of the weighted squared error are right") {
 TEST_CASE("the gradients of the denoising loss are right for each prediction type, the variance's alone from the bound") {
     for (const PredictionType type : {PredictionType::epsilon, PredictionType::sample, PredictionType::v_prediction}) {
         const NoiseSchedule schedule({.prediction_type = type, .variance_type = VarianceType::learned_range});
-        const std::vector<std::int64_t> timesteps = {400, 0, 37};
+        const std::vector<std::int64_t> timesteps = {400, 0, 37}, previous = {399, -1, 36};
         const Array clean = draw({3, 2, 1, 3}, 5) * 0.3f, noise = draw({3, 2, 1, 3}, 6);
         Array noisy = clean;
         for (std::size_t b = 0; b < 3; ++b)
@@ -78,7 +78,7 @@ TEST_CASE("the gradients of the denoising loss are right for each prediction typ
         const std::vector<double> weights = {1, 2, 0.5};
         const double bound_weight = 0.001;
         const auto evaluate = [&] {
-            return denoising_loss(schedule, timesteps, clean, noise, noisy, output, weights, bound_weight);
+            return denoising_loss(schedule, timesteps, previous, clean, noise, noisy, output, weights, bound_weight);
         };
         const DenoisingLoss result = evaluate();
         for (std::size_t i = 0; i < output.size(); ++i) {

@@ -22,8 +22,11 @@ struct Differentiable {
 
 // KL(N(mean_difference, exp(true_log)) ‖ N(0, exp(log_variance))), in nats.
 inline Differentiable normal_kl(double mean_difference, double true_log, double log_variance) {
-    const double spread = std::exp(true_log - log_variance) +
-                          mean_difference * mean_difference * std::exp(-log_variance);
+    // A variance that is far too small would give an infinite slope, and no step back.
+    constexpr double largest_spread = 1e3;
+    const double spread =
+        std::min(largest_spread, std::exp(true_log - log_variance) +
+                                     mean_difference * mean_difference * std::exp(-log_variance));
     return {0.5 * (log_variance - true_log - 1.0 + spread), 0.5 * (1.0 - spread)};
 }
 
@@ -59,19 +62,20 @@ inline Differentiable level_nll(double clean, double mean, double log_variance) 
 }  // namespace detail
 
 // What one sample at one timestep contributes to the bound, in bits per element: the divergence of
-// the network's step back from the true posterior; at timestep 0, the code length of the picture.
-// The bound of a whole diffusion is the sum over its timesteps, so the paper's loss weight of 0.001
-// on that sum is 0.001·T on the average over random timesteps that training sees.
+// the network's step back to `previous` from the true posterior; at timestep 0, whose previous one
+// is -1, the code length of the picture. The bound of a whole diffusion is the sum over its
+// timesteps, so the paper's loss weight of 0.001 on that sum is 0.001·T on the average over random
+// timesteps that training sees, and 0.001·T/s where it steps back by s.
 //
 // Adds `weight` times the derivative of the result by each element of `variance_fraction` to
 // `gradient` (which may be empty). The mean is a constant here, as in the paper: the prediction
 // learns from the plain loss alone. All spans have the size of `clean`.
 inline double variational_bound(const NoiseSchedule& schedule, std::int64_t timestep,
-                                std::span<const float> clean, std::span<const float> noisy,
+                                std::int64_t previous, std::span<const float> clean, std::span<const float> noisy,
                                 std::span<const float> prediction,
                                 std::span<const float> variance_fraction,
                                 std::span<float> gradient = {}, double weight = 1.0) {
-    Posterior posterior = schedule.posterior(timestep, timestep - 1);
+    Posterior posterior = schedule.posterior(timestep, previous);
     // The posterior of the last step has no variance; the paper lends it that of the step before.
     if (timestep == 0 && schedule.size() > 1)
         posterior.variance = schedule.posterior(1, 0).variance;

@@ -27,6 +27,16 @@ inline double denoising_weight(const NoiseSchedule& schedule, std::int64_t t, do
     return std::min(1 / (1 - schedule.alpha_cumprod(t)), largest);
 }
 
+// The timestep before t in a run of so many steps that they are `stride` apart: what a learned variance
+// is for. It learns from strides of every order of size, because pictures are drawn in few steps: one
+// that had only seen single steps, whose variance near pure noise is known anyway, would be arbitrary
+// there. `random` is uniform in [0, 1).
+inline std::int64_t random_previous_timestep(std::int64_t t, std::int64_t timesteps, double random) {
+    const double longest = std::max(1.0, 0.5 * static_cast<double>(timesteps));
+    const auto stride = static_cast<std::int64_t>(std::pow(longest, random));
+    return t == 0 ? -1 : std::max<std::int64_t>(t - stride, 0);
+}
+
 // Weights of a UNet that start at zero: the last convolution or linear layer of each residual branch.
 inline bool ends_residual_branch(const std::string& name) {
     return detail::ends_with(name, "conv2.weight") || detail::ends_with(name, "to_out.0.weight") ||
@@ -74,7 +84,7 @@ public:
 
         Array noise = make_array(shape_of(batch.pictures)), noisy = noise;
         const std::size_t pixels = noise.size() / static_cast<std::size_t>(count);
-        std::vector<std::int64_t> timesteps(static_cast<std::size_t>(count));
+        std::vector<std::int64_t> timesteps(static_cast<std::size_t>(count)), previous(timesteps.size());
         std::vector<double> weights(timesteps.size()), keep_embedding(timesteps.size());
         kernels::parallel_for(count, [&](std::int64_t b, int) {
             const auto i = static_cast<std::size_t>(b);
@@ -82,6 +92,7 @@ public:
             keep_embedding[i] = random.uniform(0) < options_.embedding_drop ? 0.0 : 1.0;
             if (random.uniform(1) < options_.text_drop) batch.captions[i].clear();
             timesteps[i] = random.below(2, static_cast<std::uint32_t>(schedule_.size()));
+            previous[i] = random_previous_timestep(timesteps[i], schedule_.size(), random.fork(1).uniform(0));
             weights[i] = denoising_weight(schedule_, timesteps[i], options_.largest_weight);
             const std::span<float> row(noise.data() + i * pixels, pixels);
             random.normal(3, row);
@@ -98,7 +109,7 @@ public:
         const std::vector<double> times(timesteps.begin(), timesteps.end());
         const auto output = unet(E::from_array(noisy), times, &condition.time, {&condition.context, keep});
 
-        DenoisingLoss loss = denoising_loss(schedule_, timesteps, batch.pictures, noise, noisy, E::to_array(output), weights);
+        DenoisingLoss loss = denoising_loss(schedule_, timesteps, previous, batch.pictures, noise, noisy, E::to_array(output), weights);
         loss.gradient *= static_cast<float>(share);
         E::backward({{output, cpu_tensor<T>(loss.gradient)}});
         return {{"loss", loss.loss}, {"bound", loss.bound}};

@@ -138,9 +138,11 @@ struct DenoisingLoss {
 
 // The loss of a diffusion UNet on a batch of noisy pictures (Nichol & Dhariwal 2021, L_hybrid).
 // clean, noise, noisy [batch, height, width, channels]; output the same, or with twice the channels,
-// the second half being the variance fraction; weights: of each picture's squared error.
+// the second half being the variance fraction; weights: of each picture's squared error; previous: the
+// timesteps that the variance is learned for a step back to, -1 for timestep 0; empty where no variance is.
 inline DenoisingLoss denoising_loss(const NoiseSchedule& schedule, std::span<const std::int64_t> timesteps,
-                                    const Array& clean, const Array& noise, const Array& noisy, const Array& output,
+                                    std::span<const std::int64_t> previous, const Array& clean,
+                                    const Array& noise, const Array& noisy, const Array& output,
                                     const std::vector<double>& weights, double bound_weight = 0.001) {
     const Shape shape = shape_of(clean);
     const std::int64_t batch = shape[0], channels = shape[3], pixels = shape[1] * shape[2];
@@ -172,9 +174,10 @@ inline DenoisingLoss denoising_loss(const NoiseSchedule& schedule, std::span<con
             }
         losses[static_cast<std::size_t>(b)] = loss;
         if (out_channels == channels) return;
-        const double share = bound_weight * static_cast<double>(schedule.size()) / static_cast<double>(batch);
+        const std::int64_t before = previous[static_cast<std::size_t>(b)];
+        const double share = bound_weight * static_cast<double>(schedule.size()) / static_cast<double>((t - before) * batch);
         bounds[static_cast<std::size_t>(b)] =
-            variational_bound(schedule, t, picture(clean), picture(noisy), prediction, fraction, fraction_gradient, share) /
+            variational_bound(schedule, t, before, picture(clean), picture(noisy), prediction, fraction, fraction_gradient, share) /
             static_cast<double>(batch);
         for (std::int64_t i = 0; i < pixels; ++i)
             for (std::int64_t c = 0; c < channels; ++c)

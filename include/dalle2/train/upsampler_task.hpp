@@ -73,7 +73,7 @@ public:
 
         const std::vector<double> times(timesteps.begin(), timesteps.end());
         const auto output = unet(E::from_array(input), times);
-        DenoisingLoss loss = denoising_loss(schedule_, timesteps, clean, noise, noisy, E::to_array(output), weights);
+        DenoisingLoss loss = denoising_loss(schedule_, timesteps, {}, clean, noise, noisy, E::to_array(output), weights);
         loss.gradient *= static_cast<float>(share);
         E::backward({{output, cpu_tensor<T>(loss.gradient)}});
         return {{"loss", loss.loss}};

@@ -1,0 +1,62 @@
+// Every command of README.md runs. Those that would take hours run for a few steps.
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "running.hpp"
+
+namespace {
+
+const std::filesystem::path root = DALLE2_SOURCE_DIR;
+
+// Lines that are indented as code and begin as a command does; "a && b" is two.
+std::vector<std::string> commands() {
+    std::vector<std::string> found;
+    std::ifstream readme(root / "README.md");
+    for (std::string line; std::getline(readme, line);) {
+        if (!line.starts_with("    ./") && !line.starts_with("    dalle2 ")) continue;
+        line = line.substr(4);
+        for (std::size_t end; (end = line.find(" && ")) != std::string::npos;) {
+            found.push_back(line.substr(0, end));
+            line = line.substr(end + 4);
+        }
+        found.push_back(line);
+    }
+    return found;
+}
+
+}  // namespace
+
+TEST_CASE("the commands of the README run") {
+    const TemporaryFolder folder;
+    bool quickstart = false, tests = false;
+    int trained = 0, drawn = 0;
+    for (const std::string& command : commands()) {
+        CAPTURE(command);
+        if (command.starts_with("./examples/quickstart.sh \"")) {
+            quickstart = true;  // run by the test examples/quickstart
+        } else if (command == "./tests/run.sh") {
+            tests = true;  // runs this
+        } else if (command.starts_with("dalle2 train export ")) {
+            const Run made = run(folder, command.substr(7));
+            CHECK_MESSAGE(made.status == 0, made.err);
+        } else if (command.starts_with("dalle2 train ")) {
+            const Run made = run(folder, command.substr(7) + " --steps 4 --batch 4 --warmup 1");
+            CHECK_MESSAGE(made.status == 0, made.err);
+            ++trained;
+        } else if (command.starts_with("dalle2 generate ")) {
+            const Run made = run(folder, command.substr(7));
+            CHECK_MESSAGE(made.status == 0, made.err);
+            CHECK(std::filesystem::exists(folder / "out.png"));
+            ++drawn;
+        } else {
+            FAIL("no test runs this command");
+        }
+    }
+    CHECK(quickstart);
+    CHECK(tests);
+    CHECK(trained == 4);
+    CHECK(drawn == 1);
+}
