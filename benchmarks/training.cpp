@@ -17,13 +17,14 @@
 #include <nlohmann/json.hpp>
 
 #include <dalle2/data/emoji_font.hpp>
-#include <dalle2/engine/trace.hpp>
+#include <dalle2/kernels/peak.hpp>
+#include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/train/decoder_task.hpp>
 #include <dalle2/train/emoji_model.hpp>
 #include <dalle2/train/text_tokens.hpp>
 
-#include "kernels/peak.hpp"
 #include "kernels/python.hpp"
+#include "kernels/timing.hpp"
 #include "training/pytorch.hpp"
 
 namespace {
@@ -36,17 +37,12 @@ constexpr std::int64_t padded_tokens = 12;  // about what a caption has
 // Floating-point operations of a step: the backward pass costs two forward passes, one for the inputs'
 // gradients and one for the weights'.
 double operations_of_step(std::int64_t batch) {
-    const auto projection_config = recipe::text_projection_config();
     const UNetConfig config = recipe::decoder_config();
-    const std::int64_t tokens = padded_tokens + projection_config.clip_extra_context_tokens;
-    TraceLog log;
-    const TraceLog::Scope scope(log);
-    const UNet<Trace> unet(config);
-    const auto context = Trace::tensor({batch, tokens, config.context_width});
-    const auto time = Trace::tensor({batch, time_embedding_width(config)});
-    unet(Trace::tensor({batch, config.sample_size, config.sample_size, config.in_channels}),
-         std::vector<double>(static_cast<std::size_t>(batch), 500.0), &time, {.tokens = &context});
-    return 3 * 2.0 * static_cast<double>(log.multiply_adds());
+    const std::int64_t tokens =
+        padded_tokens + recipe::text_projection_config().clip_extra_context_tokens;
+    return 3 * 2.0 *
+           static_cast<double>(
+               trace_unet(config, batch, config.sample_size, tokens).multiply_adds());
 }
 
 template <class T>
@@ -106,8 +102,8 @@ int main(int argc, char** argv) try {
         report["rows"].push_back(
             {{"name", name}, {"seconds", seconds}, {"gflops", speed}, {"share", speed / peak}});
     };
-    const double float_peak = kernel_benchmark::measured_peak(false, 1),
-                 bfloat16_peak = kernel_benchmark::measured_peak(true, 1);
+    const double float_peak = kernels::measured_peak(false, 1),
+                 bfloat16_peak = kernels::measured_peak(true, 1);
     report["peak"] = {{"float", float_peak}, {"bfloat16", bfloat16_peak}};
     std::printf("%-34s %10s %10s %10.0f\n", "peak, float", "", "", float_peak);
     std::printf("%-34s %10s %10s %10.0f\n", "peak, bfloat16", "", "", bfloat16_peak);

@@ -15,11 +15,12 @@
 #include <nlohmann/json.hpp>
 
 #include <dalle2/kernels/kernels.hpp>
+#include <dalle2/kernels/peak.hpp>
 
 #include "eigen_gemm.hpp"
-#include "peak.hpp"
 #include "python.hpp"
 #include "pytorch.hpp"
+#include "timing.hpp"
 
 namespace {
 
@@ -154,7 +155,7 @@ int main(int argc, char** argv) try {
                 kernels::name_of(kernels::current_isa()), kernels::thread_count());
     for (const bool bf16 : {false, true}) {
         const char* scalar = bf16 ? "bfloat16" : "float";
-        const double limit = kernel_benchmark::measured_peak(bf16, least);
+        const double limit = kernels::measured_peak(bf16, least);
         report["peak"][scalar] = limit;
         std::printf(
             "\n%-8s peak %.0f%21s forward      input grad.     weight grad.   Eigen   PyTorch: "

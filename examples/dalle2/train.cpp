@@ -1,5 +1,6 @@
 // dalle2 train: the four networks, one after another, in a folder that holds the whole run.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -15,6 +16,8 @@
 #include <dalle2/data/emoji_font.hpp>
 #include <dalle2/data/emoji_scenes.hpp>
 #include <dalle2/data/picture_folder.hpp>
+#include <dalle2/kernels/peak.hpp>
+#include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/train/clip_task.hpp>
 #include <dalle2/train/decoder_task.hpp>
 #include <dalle2/train/emoji_model.hpp>
@@ -205,10 +208,11 @@ bool begin_with(const TrainOptions& options, const std::string& component, Modul
     return true;
 }
 
-// What a stage does beside its steps; either may be absent.
+// What a stage does beside its steps, where it does, and what a step costs.
 struct StageHooks {
-    std::function<dalle2::Picture()> preview;  // drawn with each checkpoint
-    std::function<void()> finish;              // changes the weights once all steps are done
+    std::int64_t multiply_adds = 0;            // of the trained networks forward, for one sample
+    std::function<dalle2::Picture()> preview = {};  // drawn with each checkpoint
+    std::function<void()> finish = {};              // changes the weights once all steps are done
 };
 
 template <class Task>
@@ -231,11 +235,17 @@ void run(Task& task, const TrainOptions& options, const Data& data, const std::s
     if (options.resume && trainer.resume())
         std::cout << "going on from step " << trainer.step() << " of " << options.steps
                   << std::endl;
+    // Backward costs two passes more: one for the inputs' gradients, one for the weights'.
+    const double gflop = 3 * 2e-9 * static_cast<double>(hooks.multiply_adds);
+    const double peak = dalle2::kernels::measured_peak(options.engine == "bfloat16");
     StatusLine line;
     trainer.run(
         [&](const dalle2::TrainingProgress& p) {
+            const double speed = gflop * p.samples_per_second;
             line.show("step " + std::to_string(p.step) + "/" + std::to_string(p.steps) + "  " +
-                      progress_text(p) + "  " + duration_text(p.seconds_left) + " left");
+                      progress_text(p) + "  " + std::to_string(std::llround(speed)) + " GFLOP/s (" +
+                      std::to_string(std::llround(100 * speed / peak)) + "% of peak)  " +
+                      duration_text(p.seconds_left) + " left");
         },
         stop);
     line.finish();
@@ -263,7 +273,10 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
                                       dalle2::NoiseSchedule(recipe::upsampler_schedule()),
                                       data.source(), options.seed);
         begin_with<Trained>(options, "super_res_first", task.unet);
-        run(task, options, data, stop, {.preview = [&] {
+        const std::int64_t crop = task.options().crop;
+        run(task, options, data, stop, {
+            .multiply_adds = dalle2::trace_unet(task.unet.config, 1, crop).multiply_adds(),
+            .preview = [&] {
             return dalle2::upsampler_preview<T>(options.run, recipe::upsampler_config(),
                                                 recipe::upsampler_schedule(), task.options().low_size,
                                                 data.source());
@@ -274,11 +287,18 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
     const dalle2::ClipTextConfig text_config = recipe::text_config(tokenizer);
     const dalle2::ClipImageConfig image_config = recipe::image_config();
     const dalle2::TextTokens tokens = dalle2::text_tokens(tokenizer);
+    // As long as the texts of a batch are, or about so.
+    std::vector<std::string> captions;
+    for (std::uint64_t i = 0; i < 32; ++i) captions.push_back(data.source()(i, 0, nullptr));
+    const std::int64_t length = tokens(captions).tokens;
     if (options.stage == "clip") {
         dalle2::ClipTask<T> task(text_config, image_config, data.source(), tokens, options.seed);
         begin_with<Trained>(options, "text_encoder", task.text_encoder);
         begin_with<Trained>(options, "image_encoder", task.image_encoder);
-        run(task, options, data, stop, {.finish = [&] {
+        run(task, options, data, stop, {
+            .multiply_adds = dalle2::trace_text_encoder(text_config, 1, length).multiply_adds() +
+                             dalle2::trace_image_encoder(image_config, 1).multiply_adds(),
+            .finish = [&] {
             const auto text_encoder = trained_tower<dalle2::ClipTextEncoder, Frozen>(
                 options, "text_encoder", text_config);
             const auto image_encoder = trained_tower<dalle2::ClipImageEncoder, Frozen>(
@@ -302,7 +322,8 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
                                   options.seed);
         begin_with<Trained>(options, "prior", task.prior);
         task.set_statistics(image.mean, image.deviation);
-        run(task, options, data, stop);
+        run(task, options, data, stop,
+            {.multiply_adds = dalle2::trace_prior(task.prior.config, 1, length).multiply_adds()});
     } else {
         const dalle2::ColumnStatistics text = dalle2::column_statistics(embeddings.text);
         dalle2::DecoderTask<T> task(recipe::text_projection_config(), recipe::decoder_config(),
@@ -313,7 +334,10 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
         if (begin_with<Trained>(options, "text_proj", task.text_projection))
             dalle2::unfold_statistics(task.text_projection, task.statistics);
         begin_with<Trained>(options, "decoder", task.unet);
-        run(task, options, data, stop, {.preview = [&] {
+        const std::int64_t context = length + task.text_projection.config.clip_extra_context_tokens;
+        run(task, options, data, stop, {
+            .multiply_adds = dalle2::trace_unet(task.unet.config, 1, task.unet.config.sample_size, context).multiply_adds(),
+            .preview = [&] {
             return dalle2::decoder_preview<T>(options.run, recipe::text_projection_config(),
                                               recipe::decoder_config(), recipe::decoder_schedule(),
                                               *text_encoder, *image_encoder, data.source(), tokens);

@@ -67,6 +67,7 @@
 #include <dalle2/kernels/pack.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/parallel.hpp>
+#include <dalle2/kernels/peak.hpp>
 #include <dalle2/kernels/plain_attention.hpp>
 #include <dalle2/kernels/plain_elementwise.hpp>
 #include <dalle2/kernels/plain_gemm.hpp>

@@ -46,7 +46,7 @@ TEST_CASE("The gradient of the bound by the variance agrees with finite differen
         clean[1] = -1.0f;
         for (float& x : clean) x = std::clamp(x, -1.0f, 1.0f);
         for (const auto& [t, before] : std::vector<std::pair<std::int64_t, std::int64_t>>{
-                 {0, -1}, {1, 0}, {2, 1}, {500, 499}, {500, 460}, {999, 998}, {999, 500}}) {
+                 {0, -1}, {1, 0}, {2, 1}, {500, 499}, {500, 460}, {700, 500}, {999, 998}}) {
             CAPTURE(before);
             std::vector<float> noisy(7), prediction(7), gradient(7, 0.0f);
             schedule.q_sample(clean, noise, t, noisy);
@@ -70,6 +70,22 @@ TEST_CASE("The gradient of the bound by the variance agrees with finite differen
             }
         }
     }
+}
+
+TEST_CASE("A variance that is far too small is pulled up, but not without bound") {
+    const auto schedule = learned_schedule(PredictionType::sample);
+    const std::vector<float> clean(7, 0.5f), noisy(7, 0.1f), wrong(7, -0.5f);
+    double last = 0.0;
+    for (const float fraction : {-2.0f, -30.0f, -300.0f}) {
+        std::vector<float> gradient(7, 0.0f);
+        variational_bound(schedule, 900, 700, clean, noisy, wrong, std::vector<float>(7, fraction),
+                          gradient);
+        CHECK(gradient[0] < 0.0f);
+        CHECK(std::isfinite(gradient[0]));
+        CHECK(gradient[0] >= -1000.0f);
+        last = gradient[0];
+    }
+    CHECK(last < -50.0);
 }
 
 TEST_CASE("The probabilities of all 8-bit levels sum to one") {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <dalle2/io/picture.hpp>
+
 #include "running.hpp"
 
 namespace {
@@ -55,6 +57,9 @@ TEST_CASE("the commands of the README run") {
             FAIL("no test runs this command");
         }
     }
+    // What the stages that draw have drawn by then: 16 true pictures and 16 of their own.
+    CHECK(dalle2::read_picture(folder / "RUN/decoder/preview.png").width == 8 * 64 + 7 * 2);
+    CHECK(dalle2::read_picture(folder / "RUN/upsampler/preview.png").width == 8 * 128 + 7 * 2);
     CHECK(quickstart);
     CHECK(tests);
     CHECK(trained == 4);

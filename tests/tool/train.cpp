@@ -42,6 +42,8 @@ TEST_CASE("a run killed at any moment goes on bit for bit, with any number of th
     CHECK(resumed.out.find("going on from step") != std::string::npos);
     const bool same = checkpoint(folder, "whole") == checkpoint(folder, "broken");
     CHECK(same);
+    // Each line says how fast it is beside the processor's peak.
+    CHECK_MESSAGE(whole.err.find("% of peak)") != std::string::npos, whole.err);
 
     SUBCASE("what is there is not overwritten by accident") {
         const std::string before = checkpoint(folder, "whole");

@@ -54,7 +54,7 @@ TEST_CASE("principal axes are orthogonal, the widest first, and find nothing to 
         for (std::int64_t j = 0; j < 3; ++j) {
             float product = 0;
             for (std::int64_t k = 0; k < 3; ++k) product += axes(i, k) * axes(j, k);
-            CHECK(product == doctest::Approx(i == j).scale(1e-5));
+            CHECK(product == doctest::Approx(i == j).epsilon(1e-5));
             CHECK(again(i, j) == doctest::Approx(i == j).epsilon(1e-3));
         }
 }

@@ -22,12 +22,11 @@ struct Differentiable {
 
 // KL(N(mean_difference, exp(true_log)) ‖ N(0, exp(log_variance))), in nats.
 inline Differentiable normal_kl(double mean_difference, double true_log, double log_variance) {
-    // A variance that is far too small would give an infinite slope, and no step back.
-    constexpr double largest_spread = 1e3;
-    const double spread =
-        std::min(largest_spread, std::exp(true_log - log_variance) +
-                                     mean_difference * mean_difference * std::exp(-log_variance));
-    return {0.5 * (log_variance - true_log - 1.0 + spread), 0.5 * (1.0 - spread)};
+    const double spread = std::exp(true_log - log_variance) +
+                          mean_difference * mean_difference * std::exp(-log_variance);
+    // A variance that is far too small would have an infinite slope, which nothing recovers from.
+    constexpr double steepest = 1e3;
+    return {0.5 * (log_variance - true_log - 1.0 + spread), 0.5 * (1.0 - std::min(spread, steepest))};
 }
 
 // -log of the probability that N(mean, exp(log_variance)) gives to the 8-bit level nearest to

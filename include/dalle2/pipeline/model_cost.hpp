@@ -14,6 +14,72 @@
 
 namespace dalle2 {
 
+// What one forward pass of a network does, for a batch of so many samples, whose texts have so many
+// tokens and whose pictures so many pixels a side.
+inline TraceLog trace_text_encoder(const ClipTextConfig& config, std::int64_t batch,
+                                   std::int64_t tokens, std::int64_t bytes_per_element = 4) {
+    TraceLog log(bytes_per_element);
+    const TraceLog::Scope scope(log);
+    const auto count = static_cast<std::size_t>(batch * tokens);
+    const ClipTextEncoder<Trace> text_encoder(config);
+    text_encoder(TokenBatch{batch, tokens, std::vector<std::int32_t>(count),
+                                              std::vector<std::int32_t>(count, 1)});
+    return log;
+}
+
+inline TraceLog trace_image_encoder(const ClipImageConfig& config, std::int64_t batch,
+                                    std::int64_t bytes_per_element = 4) {
+    TraceLog log(bytes_per_element);
+    const TraceLog::Scope scope(log);
+    const ClipImageEncoder<Trace> image_encoder(config);
+    image_encoder(
+        Trace::tensor({batch, config.image_size, config.image_size, 3}));
+    return log;
+}
+
+inline TraceLog trace_prior(const PriorConfig& config, std::int64_t batch, std::int64_t tokens,
+                            std::int64_t bytes_per_element = 4) {
+    TraceLog log(bytes_per_element);
+    const TraceLog::Scope scope(log);
+    const auto embedding = Trace::tensor({batch, config.embedding_dim});
+    const PriorTransformer<Trace> prior(config);
+    prior(
+        embedding, std::vector<double>(static_cast<std::size_t>(batch), 999.0), embedding,
+        Trace::tensor({batch, tokens, config.embedding_dim}),
+        std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1));
+    return log;
+}
+
+inline TraceLog trace_text_projection(const TextProjectionConfig& config, std::int64_t batch,
+                                      std::int64_t tokens, std::int64_t bytes_per_element = 4) {
+    TraceLog log(bytes_per_element);
+    const TraceLog::Scope scope(log);
+    const auto embedding = Trace::tensor({batch, config.clip_embeddings_dim});
+    const TextProjection<Trace> projection(config);
+    projection(embedding, embedding,
+                                  Trace::tensor({batch, tokens, config.clip_embeddings_dim}));
+    return log;
+}
+
+// A decoder's or an upsampler's; context_tokens count for the former alone.
+inline TraceLog trace_unet(const UNetConfig& config, std::int64_t batch, std::int64_t size,
+                           std::int64_t context_tokens = 0, std::int64_t bytes_per_element = 4) {
+    TraceLog log(bytes_per_element);
+    const TraceLog::Scope scope(log);
+    const UNet<Trace> unet(config);
+    const auto picture = Trace::tensor({batch, size, size, config.in_channels});
+    const std::vector<double> times(static_cast<std::size_t>(batch), 999.0);
+    if (config.context_width == 0) {
+        unet(picture, times);
+        return log;
+    }
+    const auto context = Trace::tensor({batch, context_tokens, config.context_width});
+    const auto time = Trace::tensor({batch, time_embedding_width(config)});
+    const std::vector<std::int32_t> keep(static_cast<std::size_t>(batch * context_tokens), 1);
+    unet(picture, times, &time, {.tokens = &context, .keep = keep});
+    return log;
+}
+
 struct ComponentCost {
     std::string component;    // as the directory calls it
     std::int64_t parameters;  // trained values
@@ -42,56 +108,31 @@ inline std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
     const std::int64_t prior_batch = settings.prior_guidance_scale == 1.0 ? 1 : 2;
     const std::int64_t decoder_batch = settings.decoder_guidance_scale == 1.0 ? 1 : 2;
 
-    std::vector<ComponentCost> costs;
-    const auto run = [&](const std::string& component, const auto& module, std::int64_t runs,
-                         const auto& forward) {
-        ComponentCost cost = {component, parameter_count(module), runs,
-                              TraceLog(options.bytes_per_element)};
-        const TraceLog::Scope scope(cost.log);
-        forward(module);
-        costs.push_back(std::move(cost));
-    };
-    const auto times = [](std::int64_t batch) {
-        return std::vector<double>(static_cast<std::size_t>(batch), 999.0);
-    };
-    const auto all = [](std::int64_t count) {
-        return std::vector<std::int32_t>(static_cast<std::size_t>(count), 1);
-    };
+    const std::int64_t bytes = options.bytes_per_element;
 
+    std::vector<ComponentCost> costs;
+    const auto add = [&]<template <Engine> class Module>(const std::string& component,
+                                                         const auto& config, std::int64_t runs,
+                                                         TraceLog log) {
+        costs.push_back({component, parameter_count(Module<Trace>(config)), runs, std::move(log)});
+    };
     // The prompt, and the empty one to compare with.
-    run("text_encoder", ClipTextEncoder<Trace>(text_config), 2, [&](const auto& text_encoder) {
-        text_encoder(TokenBatch{
-            1, tokens, std::vector<std::int32_t>(static_cast<std::size_t>(tokens)), all(tokens)});
-    });
-    run("prior", PriorTransformer<Trace>(prior_config), settings.prior_steps,
-        [&](const auto& prior) {
-            const auto embedding = Trace::tensor({prior_batch, prior_config.embedding_dim});
-            const auto states = Trace::tensor({prior_batch, tokens, prior_config.embedding_dim});
-            prior(embedding, times(prior_batch), embedding, states, all(prior_batch * tokens));
-        });
-    run("text_proj", TextProjection<Trace>(projection_config), 1, [&](const auto& projection) {
-        const auto embedding =
-            Trace::tensor({decoder_batch, projection_config.clip_embeddings_dim});
-        projection(embedding, embedding,
-                   Trace::tensor({decoder_batch, tokens, projection_config.clip_embeddings_dim}));
-    });
-    run("decoder", UNet<Trace>(decoder_config), settings.decoder_steps, [&](const auto& unet) {
-        const std::int64_t size = decoder_config.sample_size;
-        const std::int64_t context_tokens = tokens + projection_config.clip_extra_context_tokens;
-        const auto context =
-            Trace::tensor({decoder_batch, context_tokens, decoder_config.context_width});
-        const auto time = Trace::tensor({decoder_batch, time_embedding_width(decoder_config)});
-        const auto keep = all(decoder_batch * context_tokens);
-        unet(Trace::tensor({decoder_batch, size, size, decoder_config.in_channels}),
-             times(decoder_batch), &time, {.tokens = &context, .keep = keep});
-    });
+    add.template operator()<ClipTextEncoder>("text_encoder", text_config, 2,
+                                             trace_text_encoder(text_config, 1, tokens, bytes));
+    add.template operator()<PriorTransformer>("prior", prior_config, settings.prior_steps,
+                                              trace_prior(prior_config, prior_batch, tokens, bytes));
+    add.template operator()<TextProjection>(
+        "text_proj", projection_config, 1,
+        trace_text_projection(projection_config, decoder_batch, tokens, bytes));
+    add.template operator()<UNet>(
+        "decoder", decoder_config, settings.decoder_steps,
+        trace_unet(decoder_config, decoder_batch, decoder_config.sample_size,
+                   tokens + projection_config.clip_extra_context_tokens, bytes));
     const std::int64_t last_runs = directory.has("super_res_last") ? 1 : 0;
     const auto upsampler = [&](const std::string& component, std::int64_t runs) {
         const auto config = load_config<UNetConfig>(directory, component);
-        run(component, UNet<Trace>(config), runs, [&](const auto& unet) {
-            unet(Trace::tensor({1, config.sample_size, config.sample_size, config.in_channels}),
-                 times(1));
-        });
+        add.template operator()<UNet>(component, config, runs,
+                                      trace_unet(config, 1, config.sample_size, 0, bytes));
     };
     upsampler("super_res_first", settings.super_resolution_steps - last_runs);
     if (last_runs > 0) upsampler("super_res_last", last_runs);

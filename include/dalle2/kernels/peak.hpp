@@ -1,25 +1,26 @@
-// The most that this machine's cores can multiply: loops that touch nothing but registers. Every
-// figure of the kernels is shown as a share of it.
+// The most that this machine's cores can multiply: loops that touch nothing but registers. The speed of
+// everything else is told as a share of it.
 #pragma once
 
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/parallel.hpp>
 #include <dalle2/kernels/simd.hpp>
 
-namespace kernel_benchmark {
+namespace dalle2::kernels {
+
+namespace detail {
 
 // Independent sums: more than the latency of a multiplication times how many start in each cycle.
-inline constexpr int sums = 12;
+inline constexpr int peak_sums = 12;
 
 #if DALLE2_X86
 
 __attribute__((target("avx512f,avx512bf16"))) inline void multiply_bf16(std::int64_t rounds) {
-    __m512 a[sums];
+    __m512 a[peak_sums];
     for (__m512& sum : a) sum = _mm512_setzero_ps();
     __m512i x = _mm512_set1_epi32(0x3f803f80);
     for (std::int64_t i = 0; i < rounds; ++i) {
@@ -32,7 +33,7 @@ __attribute__((target("avx512f,avx512bf16"))) inline void multiply_bf16(std::int
 }
 
 __attribute__((target("avx512f"))) inline void multiply_avx512(std::int64_t rounds) {
-    __m512 a[sums];
+    __m512 a[peak_sums];
     for (__m512& sum : a) sum = _mm512_setzero_ps();
     __m512 x = _mm512_set1_ps(1.0f);
     for (std::int64_t i = 0; i < rounds; ++i) {
@@ -44,7 +45,7 @@ __attribute__((target("avx512f"))) inline void multiply_avx512(std::int64_t roun
 }
 
 __attribute__((target("avx2,fma"))) inline void multiply_avx2(std::int64_t rounds) {
-    __m256 a[sums];
+    __m256 a[peak_sums];
     for (__m256& sum : a) sum = _mm256_setzero_ps();
     __m256 x = _mm256_set1_ps(1.0f);
     for (std::int64_t i = 0; i < rounds; ++i) {
@@ -58,7 +59,7 @@ __attribute__((target("avx2,fma"))) inline void multiply_avx2(std::int64_t round
 #endif
 
 inline void multiply_scalar(std::int64_t rounds) {
-    float a[sums] = {};
+    float a[peak_sums] = {};
     float x = 1.0f;
     for (std::int64_t i = 0; i < rounds; ++i) {
         asm volatile("" : "+m"(x));
@@ -73,43 +74,33 @@ struct PeakLoop {
 };
 
 // The fastest loop of `isa`, for products of bfloat16 or of float.
-inline PeakLoop peak_loop([[maybe_unused]] dalle2::kernels::Isa isa, [[maybe_unused]] bool bf16) {
+inline PeakLoop peak_loop([[maybe_unused]] Isa isa, [[maybe_unused]] bool bf16) {
 #if DALLE2_X86
-    using dalle2::kernels::Isa;
-    if (isa == Isa::avx512_bf16 && bf16) return {multiply_bf16, sums * 64.0};
-    if (isa == Isa::avx512_bf16 || isa == Isa::avx512) return {multiply_avx512, sums * 32.0};
-    if (isa == Isa::avx2) return {multiply_avx2, sums * 16.0};
+    if (isa == Isa::avx512_bf16 && bf16) return {multiply_bf16, peak_sums * 64.0};
+    if (isa == Isa::avx512_bf16 || isa == Isa::avx512) return {multiply_avx512, peak_sums * 32.0};
+    if (isa == Isa::avx2) return {multiply_avx2, peak_sums * 16.0};
 #endif
-    return {multiply_scalar, sums * 2.0};
+    return {multiply_scalar, peak_sums * 2.0};
 }
 
-// The shortest of several runs, which together take at least so many seconds, after a first one that
-// does not count.
-inline double seconds_of(const std::function<void()>& run, double least) {
-    using clock = std::chrono::steady_clock;
-    run();
-    double best = 1e30, total = 0;
-    for (int i = 0; i < 3 || total < least; ++i) {
-        const auto begin = clock::now();
-        run();
-        const double seconds = std::chrono::duration<double>(clock::now() - begin).count();
-        best = std::min(best, seconds);
-        total += seconds;
-    }
-    return best;
-}
+}  // namespace detail
 
-// GFLOP/s of all threads together.
-inline double measured_peak(bool bf16, double least) {
-    const PeakLoop loop = peak_loop(dalle2::kernels::current_isa(), bf16);
+// What all threads together multiply and add in registers alone, in GFLOP/s: the best of several runs that
+// take so many seconds together.
+inline double measured_peak(bool bf16, double seconds = 0.1) {
+    using Clock = std::chrono::steady_clock;
+    const detail::PeakLoop loop = detail::peak_loop(current_isa(), bf16);
     constexpr std::int64_t rounds = 1'000'000;
-    const std::int64_t threads = dalle2::kernels::thread_count();
-    const double seconds = seconds_of(
-        [&] {
-            dalle2::kernels::parallel_for(threads, [&](std::int64_t, int) { loop.run(rounds); });
-        },
-        least);
-    return static_cast<double>(threads * rounds) * loop.operations / seconds * 1e-9;
+    const std::int64_t threads = thread_count();
+    double best = 1e30, total = 0;
+    for (int i = 0; i < 3 || total < seconds; ++i) {
+        const auto begin = Clock::now();
+        parallel_for(threads, [&](std::int64_t, int) { loop.run(rounds); });
+        const double taken = std::chrono::duration<double>(Clock::now() - begin).count();
+        best = std::min(best, taken);
+        total += taken;
+    }
+    return static_cast<double>(threads * rounds) * loop.operations / best * 1e-9;
 }
 
-}  // namespace kernel_benchmark
+}  // namespace dalle2::kernels
