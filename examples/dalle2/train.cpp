@@ -48,10 +48,10 @@ struct TrainOptions {
     std::string engine = "bfloat16";
     std::int64_t steps = 0, batch = 0, accumulation = 1, warmup = 200;
     std::int64_t checkpoint_every = 500, log_every = 20;
-    double learning_rate = 0, weight_decay = 0.01;
+    double learning_rate = 0, weight_decay = 0.01, timestep_bias = 1;
     std::uint64_t seed = 0;
     int threads = 0;
-    bool resume = false;
+    bool mirror = false, resume = false;
 };
 
 // What a stage learns from, and how many files of it could not be used.
@@ -62,6 +62,7 @@ public:
             folder_ = std::make_shared<const dalle2::PictureFolder>(
                 options.data,
                 dalle2::PictureFolderOptions{.seed = options.seed,
+                                             .mirrored = options.mirror,
                                              .on_skip = [](const fs::path& file,
                                                            const std::string& why) {
                                                  warn("passed over " + file.string() + ": " + why);
@@ -292,7 +293,8 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
     for (std::uint64_t i = 0; i < 32; ++i) captions.push_back(data.source()(i, 0, nullptr));
     const std::int64_t length = tokens(captions).tokens;
     if (options.stage == "clip") {
-        dalle2::ClipTask<T> task(text_config, image_config, data.source(), tokens, options.seed);
+        dalle2::ClipTask<T> task(text_config, image_config, data.source(), tokens, options.seed,
+                                 {.largest_scale = recipe::largest_clip_scale});
         begin_with<Trained>(options, "text_encoder", task.text_encoder);
         begin_with<Trained>(options, "image_encoder", task.image_encoder);
         run(task, options, data, stop, {
@@ -328,7 +330,8 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
         const dalle2::ColumnStatistics text = dalle2::column_statistics(embeddings.text);
         dalle2::DecoderTask<T> task(recipe::text_projection_config(), recipe::decoder_config(),
                                     dalle2::NoiseSchedule(recipe::decoder_schedule()), text_encoder,
-                                    image_encoder, data.source(), tokens, options.seed);
+                                    image_encoder, data.source(), tokens, options.seed,
+                                    {.timestep_bias = options.timestep_bias});
         task.statistics.image.set(image.mean, image.deviation);
         task.statistics.text.set(text.mean, text.deviation);
         if (begin_with<Trained>(options, "text_proj", task.text_projection))
@@ -374,7 +377,7 @@ struct Stage {
 constexpr Stage stages[] = {
     {"clip", "First: texts and pictures into one space (contrastive)", 20000, 256, 1e-3, 0.05},
     {"prior", "Second: from a text to the embedding of a picture", 30000, 128, 5e-4, 0.01},
-    {"decoder", "Third: from an embedding to a picture of 32 pixels", 100000, 32, 1e-3, 0.01},
+    {"decoder", "Third: from an embedding to a picture of 32 pixels", 200000, 16, 1e-3, 0.01},
     {"upsampler", "From 32 pixels to 128; needs no other stage", 30000, 8, 1e-3, 0.01},
 };
 
@@ -432,6 +435,9 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
             ->add_option("--data", options->data,
                          "A folder of pictures with captions: name.png with name.txt, or "
                          "metadata.jsonl; without it, the endless emoji scenes");
+        command->add_flag("--mirror", options->mirror,
+                          "Show half of the folder's pictures mirrored; not for captions that say "
+                          "left or right");
         command->add_option("--from", options->from,
                             "A model whose weights to begin with, and whose CLIP to build on when "
                             "the run has none");
@@ -455,6 +461,13 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
         command->add_option("--weight-decay", options->weight_decay, "Not on norms and biases")
             ->check(between(0, 1))
             ->capture_default_str();
+        if (options->stage == "decoder")
+            command
+                ->add_option("--timestep-bias", options->timestep_bias,
+                             "0: all noise levels alike; 1: high ones more often, from which nouns "
+                             "are learned; towards the end 0 polishes details")
+                ->check(between(0, 10))
+                ->capture_default_str();
         command->add_option("--seed", options->seed, "Of the weights, the data and the noise")
             ->check(whole(0))
             ->capture_default_str();

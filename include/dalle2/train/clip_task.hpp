@@ -10,6 +10,13 @@
 
 namespace dalle2 {
 
+struct ClipTaskOptions {
+    // The inverse temperature learns, but not beyond this; CLIP's authors stop at 100. At a high one,
+    // texts need hardly differ to be told apart, and all that is seen gets packed into a few dimensions,
+    // out of which a decoder unpacks it with difficulty. A low one spreads it over all of them.
+    double largest_scale = 100;
+};
+
 template <class T>
 class ClipTask {
 public:
@@ -20,12 +27,13 @@ public:
     typename E::Parameter logit_scale;  // logarithm of the inverse temperature
 
     ClipTask(const ClipTextConfig& text, const ClipImageConfig& image, SampleSource source, TextTokens tokens,
-             std::uint64_t seed)
+             std::uint64_t seed, ClipTaskOptions options = {})
         : text_encoder(text),
           image_encoder(image),
           logit_scale({1}, ParameterKind::vector),
           source_(std::move(source)),
-          tokens_(std::move(tokens)) {
+          tokens_(std::move(tokens)),
+          options_(options) {
         initialize<E>(text_encoder, seed);
         initialize<E>(image_encoder, seed + 1);
         logit_scale.assign({static_cast<Accumulator<T>>(std::log(1 / 0.07))});
@@ -40,8 +48,8 @@ public:
         const SampleBatch batch = read_batch(source_, first, count, image_encoder.config.image_size);
         const auto text = text_encoder(tokens_(batch.captions)).text_embedding;
         const auto image = image_encoder(E::from_array(batch.pictures));
-        // The temperature is kept from making the loss sharper than 100, as CLIP does.
-        const double log_scale = std::min<double>(static_cast<double>(logit_scale.values()[0]), std::log(100.0));
+        const double log_scale =
+            std::min<double>(static_cast<double>(logit_scale.values()[0]), std::log(options_.largest_scale));
         ContrastiveLoss loss = contrastive_loss(E::to_array(text), E::to_array(image), log_scale, equal(batch.captions));
         loss.text_gradient *= static_cast<float>(share);
         loss.image_gradient *= static_cast<float>(share);
@@ -61,6 +69,7 @@ private:
 
     SampleSource source_;
     TextTokens tokens_;
+    ClipTaskOptions options_;
     ParameterSet<T> parameters_;
 };
 

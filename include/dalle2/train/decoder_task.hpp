@@ -19,12 +19,21 @@ struct DecoderTaskOptions {
     // A picture's error counts min(1/σ², this) where the network predicts the sample: every noise
     // level then matters, the nearly clean ones not without end.
     double largest_weight = 6;
+    // Timesteps are drawn with a density like t to this power: 0, all alike; 1, the noisy ones more
+    // often, where the picture has to come out of the embedding and not out of itself.
+    double timestep_bias = 0;
 };
 
 // The weight of a squared error at timestep t. A prediction of the noise or of v needs none.
 inline double denoising_weight(const NoiseSchedule& schedule, std::int64_t t, double largest) {
     if (schedule.config.prediction_type != PredictionType::sample) return 1;
     return std::min(1 / (1 - schedule.alpha_cumprod(t)), largest);
+}
+
+// A timestep with a density like t^bias; `random` is uniform in [0, 1).
+inline std::int64_t biased_timestep(std::int64_t timesteps, double bias, double random) {
+    const auto t = static_cast<std::int64_t>(static_cast<double>(timesteps) * std::pow(random, 1 / (1 + bias)));
+    return std::min(t, timesteps - 1);
 }
 
 // The timestep before t in a run of so many steps that they are `stride` apart: what a learned variance
@@ -91,7 +100,7 @@ public:
             const CounterGenerator random = random_.fork(first + i);
             keep_embedding[i] = random.uniform(0) < options_.embedding_drop ? 0.0 : 1.0;
             if (random.uniform(1) < options_.text_drop) batch.captions[i].clear();
-            timesteps[i] = random.below(2, static_cast<std::uint32_t>(schedule_.size()));
+            timesteps[i] = biased_timestep(schedule_.size(), options_.timestep_bias, random.uniform(2));
             previous[i] = random_previous_timestep(timesteps[i], schedule_.size(), random.fork(1).uniform(0));
             weights[i] = denoising_weight(schedule_, timesteps[i], options_.largest_weight);
             const std::span<float> row(noise.data() + i * pixels, pixels);

@@ -9,6 +9,7 @@
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
 #include <dalle2/diffusion/noise_schedule.hpp>
+#include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/prior/prior_transformer.hpp>
 #include <dalle2/text/bpe_trainer.hpp>
 #include <dalle2/text/clip_tokenizer.hpp>
@@ -38,6 +39,10 @@ inline ClipImageConfig image_config() {
                         .num_attention_heads = 3, .num_hidden_layers = 4},
             .image_size = 32, .patch_size = 8, .projection_dim = embedding_width};
 }
+
+// 192 nouns, each in eight colours, lay in eleven dimensions when the temperature was free (its inverse
+// grew to 75), and the decoder learned the colours of things, but not their shapes.
+inline constexpr double largest_clip_scale = 16;
 
 inline PriorConfig prior_config() {
     return {.embedding_dim = embedding_width, .num_attention_heads = 3, .attention_head_dim = 64,
@@ -80,6 +85,12 @@ inline NoiseScheduleConfig schedule_config(VarianceType variance, double clip_ra
 inline NoiseScheduleConfig prior_schedule() { return schedule_config(VarianceType::fixed_small_log, 5); }
 inline NoiseScheduleConfig decoder_schedule() { return schedule_config(VarianceType::learned_range, 1); }
 inline NoiseScheduleConfig upsampler_schedule() { return schedule_config(VarianceType::fixed_small_log, 1); }
+
+// How the model wants to be run. Chosen by benchmarks/quality.
+inline GenerationDefaults generation_defaults() {
+    return {.prior_steps = 25, .decoder_steps = 25, .super_resolution_steps = 7,
+            .prior_guidance_scale = 1.0, .decoder_guidance_scale = 2.0};
+}
 
 // Scenes as training samples; keeps what it needs of both arguments.
 inline SampleSource scene_samples(std::shared_ptr<const SceneRenderer> renderer, SceneStream stream) {

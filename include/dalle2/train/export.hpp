@@ -86,7 +86,7 @@ inline OrderedJson preprocessor_json(const ClipImageConfig& config) {
 // the stages that it found; what the directory has of other stages stays. The networks are those of
 // the recipe in emoji_model.hpp.
 inline std::vector<std::string> export_run(const std::filesystem::path& run, const std::filesystem::path& model,
-                                           DType dtype = DType::bf16, const GenerationDefaults& defaults = {}) {
+                                           DType dtype = DType::bf16, const GenerationDefaults& defaults = emoji_model::generation_defaults()) {
     namespace recipe = emoji_model;
     std::vector<std::string> stages;
     const auto finished = [&](const std::string& stage) {
