@@ -160,7 +160,7 @@ TEST_CASE("Bfloat16 gives the float picture up to its rounding") {
         // theirs.)
         options.prior_guidance_scale = options.decoder_guidance_scale = 1.0;
         const auto picture = [&]<class E>(std::type_identity<E>) {
-            auto pipeline = load_on<E>(FilledDirectory(name).path());
+            auto pipeline = load_on<E>(FilledDirectory(name).path(), exact);
             for (AnySampler* sampler : {&pipeline.decoder.sampler, &pipeline.upsampler.sampler}) {
                 NoiseScheduleConfig config = sampler->schedule().config;
                 config.prediction_type = PredictionType::sample;

@@ -127,6 +127,25 @@ TEST_CASE("CLIP learns to tell colours apart") {
     CHECK(last[1].second > 0.95);
 }
 
+TEST_CASE("CLIP's temperature stays within its bound") {
+    ClipTask<float> task(text_config, image_config, square, tokens, 3, {.largest_scale = 5});
+    CHECK(task.gradients(0, 4, 1.0)[2].second == doctest::Approx(5));
+    CHECK(clip_task<float>().gradients(0, 4, 1.0)[2].second == doctest::Approx(1 / 0.07));
+}
+
+TEST_CASE("timesteps are drawn as their bias says, with those before them at every distance") {
+    for (const double random : {0.0, 0.25, 0.999999999}) {
+        CHECK(biased_timestep(1000, 0, random) == static_cast<std::int64_t>(1000 * random));
+        CHECK(biased_timestep(1000, 1, random * random) == static_cast<std::int64_t>(1000 * random));
+        CHECK(random_previous_timestep(0, 1000, random) == -1);
+        CHECK(random_previous_timestep(1, 1000, random) == 0);
+    }
+    CHECK(biased_timestep(1000, 1, 1.0) == 999);
+    CHECK(random_previous_timestep(700, 1000, 0) == 699);
+    CHECK(random_previous_timestep(700, 1000, 0.5) == 700 - 22);
+    CHECK(random_previous_timestep(700, 1000, 0.999999999) == 700 - 499);
+}
+
 TEST_CASE("the decoder and the prior learn to predict, and gradients in parts are those of the whole") {
     const Folder folder("decoder");
     auto task = decoder_task<float>();
