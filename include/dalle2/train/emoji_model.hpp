@@ -89,7 +89,7 @@ inline NoiseScheduleConfig upsampler_schedule() { return schedule_config(Varianc
 // How the model wants to be run. Chosen by benchmarks/quality.
 inline GenerationDefaults generation_defaults() {
     return {.prior_steps = 25, .decoder_steps = 25, .super_resolution_steps = 7,
-            .prior_guidance_scale = 1.0, .decoder_guidance_scale = 2.0};
+            .prior_guidance_scale = 1.0, .decoder_guidance_scale = 1.0};
 }
 
 // Scenes as training samples; keeps what it needs of both arguments.
