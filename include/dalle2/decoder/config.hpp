@@ -157,7 +157,7 @@ inline void read_unet_config(ConfigReader& reader, UNetConfig& c, bool condition
     reader.expect("act_fn", {"silu", "swish"});
     reader.expect("center_input_sample", {false});
     reader.expect("time_embedding_type", {"positional"});
-    reader.expect("time_embedding_dim", {nullptr, time_embedding_width(c)});
+    c.time_width = reader.get_or<std::int64_t>("time_embedding_dim", 0, 1, 1 << 20);
     reader.expect("num_class_embeds", {nullptr});
     reader.expect("mid_block_scale_factor", {1});
     reader.expect("downsample_padding", {1});
@@ -254,6 +254,7 @@ inline OrderedJson to_json(const UNetConfig& c) {
     json["resnet_time_scale_shift"] =
         c.conditioning == TimeConditioning::scale_shift ? "scale_shift" : "default";
     json["sample_size"] = c.sample_size;
+    if (c.time_width > 0) json["time_embedding_dim"] = c.time_width;
     json["up_block_types"] = up;
     return json;
 }

@@ -30,9 +30,12 @@ struct UNetConfig {
     double norm_eps = 1e-5;
     TimeConditioning conditioning = TimeConditioning::add;
     SinusoidOptions sinusoid = {};
+    std::int64_t time_width = 0;              // of the time embedding; 0: four times the first level's channels
 };
 
-inline std::int64_t time_embedding_width(const UNetConfig& c) { return 4 * c.levels.front().channels; }
+inline std::int64_t time_embedding_width(const UNetConfig& c) {
+    return c.time_width > 0 ? c.time_width : 4 * c.levels.front().channels;
+}
 
 // The context that the attention blocks look at; null tensors where there is none.
 template <Engine E>
