@@ -156,6 +156,10 @@ def text_projection_case(name, config, batch, tokens):
                  "text_states": (batch, tokens, width)}, run)
 
 
+def time_embedding_width(config):
+    return config.get("time_embedding_dim") or 4 * config["block_out_channels"][0]
+
+
 def decoder_case(name, config, timesteps, size, tokens, mask=None):
     batch, context = len(timesteps), config["cross_attention_dim"]
     config = {"in_channels": 3, "out_channels": 6, "class_embed_type": "identity",
@@ -168,7 +172,7 @@ def decoder_case(name, config, timesteps, size, tokens, mask=None):
         return {"output": out.sample}
 
     inputs = {"sample": (batch, 3, *size), "timestep": timesteps,
-              "added_time": (batch, 4 * config["block_out_channels"][0]), "context": (batch, tokens, context)}
+              "added_time": (batch, time_embedding_width(config)), "context": (batch, tokens, context)}
     if mask is not None:
         inputs["mask"] = mask
     return Case("decoder/" + name, lambda c: diffusers.UNet2DConditionModel(**c), config, inputs, run)
@@ -251,7 +255,8 @@ def model_cases():
         sample_size=8, block_out_channels=[6, 6, 12, 12], layers_per_block=1, norm_num_groups=3,
         attention_head_dim=12, cross_attention_dim=10,
         down_block_types=[PLAIN_DOWN, PLAIN_DOWN, ATTENTION_DOWN, ATTENTION_DOWN],
-        up_block_types=[ATTENTION_UP, ATTENTION_UP, PLAIN_UP, PLAIN_UP], norm_eps=1e-6), [3], (16, 24), 6)
+        up_block_types=[ATTENTION_UP, ATTENTION_UP, PLAIN_UP, PLAIN_UP], norm_eps=1e-6,
+        time_embedding_dim=37), [3], (16, 24), 6)
     # Attention in the middle alone; the time is added; attention up where there is none down.
     yield decoder_case("middle_attention_added_time", dict(
         sample_size=6, block_out_channels=[4, 8], layers_per_block=3, norm_num_groups=2, attention_head_dim=4,
@@ -264,7 +269,8 @@ def model_cases():
         sample_size=24, block_out_channels=[6, 9, 12, 15], layers_per_block=1, norm_num_groups=3), [41], (24, 8))
     yield upsampler_case("three_layers_scale_shift", dict(
         sample_size=6, block_out_channels=[5, 5], layers_per_block=3, norm_num_groups=1,
-        resnet_time_scale_shift="scale_shift", flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-3), [0, 650], (6, 2))
+        resnet_time_scale_shift="scale_shift", flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-3,
+        time_embedding_dim=13), [0, 650], (6, 2))
 
 
 # --- Schedulers ---------------------------------------------------------------------------------
@@ -369,7 +375,7 @@ def build_pipeline(name, folder, *, pad_token, width, prior, text_projection, de
         "text_encoder": transformers.CLIPTextModelWithProjection(text_config),
         "prior": diffusers.PriorTransformer(embedding_dim=width, num_embeddings=11, additional_embeddings=4, **prior),
         "text_proj": UnCLIPTextProjModel(clip_embeddings_dim=width,
-                                         time_embed_dim=4 * decoder["block_out_channels"][0],
+                                         time_embed_dim=time_embedding_width(decoder),
                                          cross_attention_dim=decoder["cross_attention_dim"], **text_projection),
         "decoder": diffusers.UNet2DConditionModel(**decoder),
         "super_res_first": diffusers.UNet2DModel(**upsampler),
@@ -476,6 +482,7 @@ def pipelines_record():
         pad_token="<|endoftext|>", width=10, prior=dict(num_attention_heads=1, attention_head_dim=11, num_layers=1),
         text_projection=dict(clip_extra_context_tokens=2),
         decoder=dict(sample_size=6, block_out_channels=[5, 10], layers_per_block=2, norm_num_groups=5,
+                     time_embedding_dim=28,
                      attention_head_dim=5, cross_attention_dim=7, down_block_types=[PLAIN_DOWN, ATTENTION_DOWN],
                      up_block_types=[ATTENTION_UP, PLAIN_UP]),
         upsampler=dict(sample_size=14, block_out_channels=[4, 4], layers_per_block=2, norm_num_groups=2,

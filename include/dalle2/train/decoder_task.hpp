@@ -88,8 +88,10 @@ public:
     Metrics gradients(std::uint64_t first, std::int64_t count, double share) {
         const std::int64_t size = unet.config.sample_size;
         SampleBatch batch = read_batch(source_, first, count, size);
+        const std::int64_t seen_size = image_encoder_->config.image_size;
+        const Array seen = seen_size == size ? batch.pictures : read_batch(source_, first, count, seen_size).pictures;
         const auto embedding = Frozen::from_array(
-            statistics.image(Frozen::to_array((*image_encoder_)(Frozen::from_array(batch.pictures)))));
+            statistics.image(Frozen::to_array((*image_encoder_)(Frozen::from_array(seen)))));
 
         Array noise = make_array(shape_of(batch.pictures)), noisy = noise;
         const std::size_t pixels = noise.size() / static_cast<std::size_t>(count);
