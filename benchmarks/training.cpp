@@ -1,7 +1,7 @@
-// How fast does the shipped decoder train? Whole steps of the optimiser, as `dalle2 train decoder` runs
-// them: pictures drawn, CLIP's embeddings of them, the UNet forward and backward, AdamW. Beside them
-// the peak of this machine's registers, measured in the same run, and on request the same UNet in
-// PyTorch, which gets its pictures and embeddings for nothing.
+// How fast does the shipped decoder train? Whole steps of the optimiser, as `dalle2 train decoder`
+// runs them: pictures drawn, CLIP's embeddings of them, the UNet forward and backward, AdamW.
+// Beside them the peak of this machine's registers, measured in the same run, and on request the
+// same UNet in PyTorch, which gets its pictures and embeddings for nothing.
 //
 //     training --json training.json --pytorch python3
 #include <algorithm>
@@ -34,8 +34,8 @@ namespace recipe = emoji_model;
 
 constexpr std::int64_t padded_tokens = 12;  // about what a caption has
 
-// Floating-point operations of a step: the backward pass costs two forward passes, one for the inputs'
-// gradients and one for the weights'.
+// Floating-point operations of a step: the backward pass costs two forward passes, one for the
+// inputs' gradients and one for the weights'.
 double operations_of_step(std::int64_t batch) {
     const UNetConfig config = recipe::decoder_config();
     const std::int64_t tokens =
@@ -53,12 +53,12 @@ double seconds_of_step(std::int64_t batch, double least) {
     const auto image_encoder = std::make_shared<ClipImageEncoder<Cpu<T>>>(recipe::image_config());
     initialize<Cpu<T>>(*text_encoder, 1);
     initialize<Cpu<T>>(*image_encoder, 2);
-    DecoderTask<T> task(recipe::text_projection_config(), recipe::decoder_config(),
-                        NoiseSchedule(recipe::decoder_schedule()), text_encoder, image_encoder,
-                        recipe::scene_samples(
-                            std::make_shared<const SceneRenderer>(load_sprites(emoji_nouns())),
-                            SceneStream(0)),
-                        text_tokens(tokenizer), 0);
+    DecoderTask<T> task(
+        recipe::text_projection_config(), recipe::decoder_config(),
+        NoiseSchedule(recipe::decoder_schedule()), text_encoder, image_encoder,
+        recipe::scene_samples(std::make_shared<const SceneRenderer>(load_sprites(emoji_nouns())),
+                              SceneStream(0)),
+        text_tokens(tokenizer), 0);
     const BufferPool pool;
     const BufferPool::Scope scope(pool);
     std::int64_t step = 0;
@@ -115,8 +115,7 @@ int main(int argc, char** argv) try {
             python, training_benchmark::pytorch_script,
             {{"config", nlohmann::json::parse(to_json(config).dump())},
              {"batch", batch},
-             {"tokens",
-              padded_tokens + recipe::text_projection_config().clip_extra_context_tokens},
+             {"tokens", padded_tokens + recipe::text_projection_config().clip_extra_context_tokens},
              {"time", time_embedding_width(config)},
              {"seconds", least},
              {"threads", kernels::thread_count()}});

@@ -32,16 +32,18 @@ int main(int argc, char** argv) try {
     if (prompts.empty()) prompts = default_prompts;
 
     const auto pipeline = dalle2::load(model);
-    const dalle2::Generation made = pipeline.generate(
-        prompts, {.seed = 7, .progress = [](const dalle2::GenerateProgress& p) {
-                      if (p.step == p.steps) std::cout << dalle2::to_string(p.stage) << " done\n";
-                  }});
+    const dalle2::Generation made =
+        pipeline.generate(prompts, {.seed = 7, .progress = [](const dalle2::GenerateProgress& p) {
+                                        if (p.step == p.steps)
+                                            std::cout << dalle2::to_string(p.stage) << " done\n";
+                                    }});
     std::vector<dalle2::Picture> pictures;
     for (std::size_t i = 0; i < prompts.size(); ++i) {
         pictures.push_back(made.picture(static_cast<std::int64_t>(i)));
         std::cout << i + 1 << ". " << prompts[i] << "\n";
     }
-    dalle2::write_png(output, dalle2::contact_sheet(pictures, {.columns = 6, .gap = 4, .color = {255, 255, 255}}));
+    dalle2::write_png(output, dalle2::contact_sheet(
+                                  pictures, {.columns = 6, .gap = 4, .color = {255, 255, 255}}));
     std::cout << output << ": in this order, six in a row\n";
 } catch (const dalle2::Error& error) {
     std::cerr << "error: " << error.what() << "\n";

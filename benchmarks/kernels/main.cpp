@@ -25,8 +25,8 @@
 namespace {
 
 namespace kernels = dalle2::kernels;
-using kernel_benchmark::seconds_of;
 using dalle2::bfloat16;
+using kernel_benchmark::seconds_of;
 using kernels::int64;
 
 struct Layer {

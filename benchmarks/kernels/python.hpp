@@ -10,8 +10,8 @@
 
 namespace kernel_benchmark {
 
-// Runs `script` with `python`; its argument is a file that holds `request`. What it prints, one JSON
-// object; not an object when Python, or what the script imports, is not there.
+// Runs `script` with `python`; its argument is a file that holds `request`. What it prints, one
+// JSON object; not an object when Python, or what the script imports, is not there.
 inline nlohmann::json run_python(const std::string& python, const char* script,
                                  const nlohmann::json& request) {
     const std::string folder = std::filesystem::temp_directory_path().string();

@@ -7,8 +7,8 @@
 
 namespace kernel_benchmark {
 
-// The shortest of several runs, which together take at least so many seconds, after a first one that
-// does not count.
+// The shortest of several runs, which together take at least so many seconds, after a first one
+// that does not count.
 inline double seconds_of(const std::function<void()>& run, double least) {
     using clock = std::chrono::steady_clock;
     run();

@@ -3,8 +3,8 @@
 
 namespace training_benchmark {
 
-// Prints the seconds of a step of AdamW by name: eager and compiled, in float32 and in bfloat16 with
-// float32 weights. What does not run is left out.
+// Prints the seconds of a step of AdamW by name: eager and compiled, in float32 and in bfloat16
+// with float32 weights. What does not run is left out.
 inline constexpr const char* pytorch_script = R"PY(
 import json, sys, time
 import torch

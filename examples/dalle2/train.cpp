@@ -60,13 +60,12 @@ public:
     explicit Data(const TrainOptions& options) {
         if (!options.data.empty()) {
             folder_ = std::make_shared<const dalle2::PictureFolder>(
-                options.data,
-                dalle2::PictureFolderOptions{.seed = options.seed,
-                                             .mirrored = options.mirror,
-                                             .on_skip = [](const fs::path& file,
-                                                           const std::string& why) {
-                                                 warn("passed over " + file.string() + ": " + why);
-                                             }});
+                options.data, dalle2::PictureFolderOptions{
+                                  .seed = options.seed,
+                                  .mirrored = options.mirror,
+                                  .on_skip = [](const fs::path& file, const std::string& why) {
+                                      warn("passed over " + file.string() + ": " + why);
+                                  }});
             source_ = [folder = folder_](std::uint64_t index, std::int64_t size, float* pixels) {
                 return folder->sample(index, size, pixels);
             };
@@ -78,10 +77,10 @@ public:
         const dalle2::SceneMix mix = options.stage == "clip"
                                          ? dalle2::SceneMix{.colored = 0.8, .group = 32}
                                          : dalle2::SceneMix{};
-        source_ = dalle2::emoji_model::scene_samples(
-            std::make_shared<const dalle2::SceneRenderer>(
-                dalle2::load_sprites(dalle2::emoji_nouns())),
-            dalle2::SceneStream(options.seed, mix));
+        source_ =
+            dalle2::emoji_model::scene_samples(std::make_shared<const dalle2::SceneRenderer>(
+                                                   dalle2::load_sprites(dalle2::emoji_nouns())),
+                                               dalle2::SceneStream(options.seed, mix));
     }
 
     const dalle2::SampleSource& source() const { return source_; }
@@ -121,8 +120,8 @@ dalle2::ClipTokenizer tokenizer_of(const TrainOptions& options, const Data& data
     return tokenizer;
 }
 
-// One of CLIP's towers, for a stage that builds on it: out of the run, or else out of the model that
-// the run began with.
+// One of CLIP's towers, for a stage that builds on it: out of the run, or else out of the model
+// that the run began with.
 template <template <dalle2::Engine> class Module, dalle2::Engine E, class Config>
 std::shared_ptr<const Module<E>> trained_tower(const TrainOptions& options,
                                                const std::string& component, const Config& config) {
@@ -136,7 +135,8 @@ std::shared_ptr<const Module<E>> trained_tower(const TrainOptions& options,
     return module;
 }
 
-// The embeddings of the first pictures of the data and of their captions, each [pictures, embedding].
+// The embeddings of the first pictures of the data and of their captions, each [pictures,
+// embedding].
 struct Embeddings {
     dalle2::Array image, text;
 };
@@ -158,8 +158,7 @@ Embeddings first_embeddings(const dalle2::ClipImageEncoder<dalle2::Cpu<T>>& imag
         const auto read = dalle2::read_batch(source, static_cast<std::uint64_t>(i * batch), batch,
                                              image_encoder.config.image_size);
         const dalle2::Array image = E::to_array(image_encoder(E::from_array(read.pictures)));
-        const dalle2::Array text =
-            E::to_array(text_encoder(tokens(read.captions)).text_embedding);
+        const dalle2::Array text = E::to_array(text_encoder(tokens(read.captions)).text_embedding);
         std::copy(image.begin(), image.end(), result.image.data() + i * batch * width);
         std::copy(text.begin(), text.end(), result.text.data() + i * batch * width);
     }
@@ -167,8 +166,8 @@ Embeddings first_embeddings(const dalle2::ClipImageEncoder<dalle2::Cpu<T>>& imag
     return result;
 }
 
-// The last act of CLIP's training: see principal_axes.hpp. A space that is turned already stays as it
-// is, so that a finished run can be resumed without a change.
+// The last act of CLIP's training: see principal_axes.hpp. A space that is turned already stays as
+// it is, so that a finished run can be resumed without a change.
 template <class T>
 void turn_to_principal_axes(dalle2::ClipTask<T>& task, const Embeddings& embeddings) {
     const dalle2::Array axes = dalle2::principal_axes(embeddings.image);
@@ -211,7 +210,7 @@ bool begin_with(const TrainOptions& options, const std::string& component, Modul
 
 // What a stage does beside its steps, where it does, and what a step costs.
 struct StageHooks {
-    std::int64_t multiply_adds = 0;            // of the trained networks forward, for one sample
+    std::int64_t multiply_adds = 0;  // of the trained networks forward, for one sample
     std::function<dalle2::Picture()> preview = {};  // drawn with each checkpoint
     std::function<void()> finish = {};              // changes the weights once all steps are done
 };
@@ -221,7 +220,8 @@ void run(Task& task, const TrainOptions& options, const Data& data, const std::s
          const StageHooks& hooks = {}) {
     task.parameters().restart_averages();
     const auto draw_preview = [&] {
-        if (hooks.preview) dalle2::write_png(options.run / options.stage / "preview.png", hooks.preview());
+        if (hooks.preview)
+            dalle2::write_png(options.run / options.stage / "preview.png", hooks.preview());
     };
     dalle2::Trainer<Task> trainer(task, {.folder = options.run / options.stage,
                                          .batch = options.batch,
@@ -275,13 +275,13 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
                                       data.source(), options.seed);
         begin_with<Trained>(options, "super_res_first", task.unet);
         const std::int64_t crop = task.options().crop;
-        run(task, options, data, stop, {
-            .multiply_adds = dalle2::trace_unet(task.unet.config, 1, crop).multiply_adds(),
-            .preview = [&] {
-            return dalle2::upsampler_preview<T>(options.run, recipe::upsampler_config(),
-                                                recipe::upsampler_schedule(), task.options().low_size,
-                                                data.source());
-        }});
+        run(task, options, data, stop,
+            {.multiply_adds = dalle2::trace_unet(task.unet.config, 1, crop).multiply_adds(),
+             .preview = [&] {
+                 return dalle2::upsampler_preview<T>(options.run, recipe::upsampler_config(),
+                                                     recipe::upsampler_schedule(),
+                                                     task.options().low_size, data.source());
+             }});
         return;
     }
     const dalle2::ClipTokenizer tokenizer = tokenizer_of(options, data);
@@ -297,17 +297,17 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
                                  {.largest_scale = recipe::largest_clip_scale});
         begin_with<Trained>(options, "text_encoder", task.text_encoder);
         begin_with<Trained>(options, "image_encoder", task.image_encoder);
-        run(task, options, data, stop, {
-            .multiply_adds = dalle2::trace_text_encoder(text_config, 1, length).multiply_adds() +
-                             dalle2::trace_image_encoder(image_config, 1).multiply_adds(),
-            .finish = [&] {
-            const auto text_encoder = trained_tower<dalle2::ClipTextEncoder, Frozen>(
-                options, "text_encoder", text_config);
-            const auto image_encoder = trained_tower<dalle2::ClipImageEncoder, Frozen>(
-                options, "image_encoder", image_config);
-            turn_to_principal_axes(task, first_embeddings<T>(*image_encoder, *text_encoder,
-                                                             data.source(), tokens, stop));
-        }});
+        run(task, options, data, stop,
+            {.multiply_adds = dalle2::trace_text_encoder(text_config, 1, length).multiply_adds() +
+                              dalle2::trace_image_encoder(image_config, 1).multiply_adds(),
+             .finish = [&] {
+                 const auto text_encoder = trained_tower<dalle2::ClipTextEncoder, Frozen>(
+                     options, "text_encoder", text_config);
+                 const auto image_encoder = trained_tower<dalle2::ClipImageEncoder, Frozen>(
+                     options, "image_encoder", image_config);
+                 turn_to_principal_axes(task, first_embeddings<T>(*image_encoder, *text_encoder,
+                                                                  data.source(), tokens, stop));
+             }});
         return;
     }
     const auto text_encoder =
@@ -318,10 +318,9 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
         first_embeddings<T>(*image_encoder, *text_encoder, data.source(), tokens, stop);
     const dalle2::ColumnStatistics image = dalle2::column_statistics(embeddings.image);
     if (options.stage == "prior") {
-        dalle2::PriorTask<T> task(recipe::prior_config(),
-                                  dalle2::NoiseSchedule(recipe::prior_schedule()), text_encoder,
-                                  image_encoder, image.mean, image.deviation, data.source(), tokens,
-                                  options.seed);
+        dalle2::PriorTask<T> task(
+            recipe::prior_config(), dalle2::NoiseSchedule(recipe::prior_schedule()), text_encoder,
+            image_encoder, image.mean, image.deviation, data.source(), tokens, options.seed);
         begin_with<Trained>(options, "prior", task.prior);
         task.set_statistics(image.mean, image.deviation);
         run(task, options, data, stop,
@@ -338,13 +337,16 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
             dalle2::unfold_statistics(task.text_projection, task.statistics);
         begin_with<Trained>(options, "decoder", task.unet);
         const std::int64_t context = length + task.text_projection.config.clip_extra_context_tokens;
-        run(task, options, data, stop, {
-            .multiply_adds = dalle2::trace_unet(task.unet.config, 1, task.unet.config.sample_size, context).multiply_adds(),
-            .preview = [&] {
-            return dalle2::decoder_preview<T>(options.run, recipe::text_projection_config(),
-                                              recipe::decoder_config(), recipe::decoder_schedule(),
-                                              *text_encoder, *image_encoder, data.source(), tokens);
-        }});
+        run(task, options, data, stop,
+            {.multiply_adds =
+                 dalle2::trace_unet(task.unet.config, 1, task.unet.config.sample_size, context)
+                     .multiply_adds(),
+             .preview = [&] {
+                 return dalle2::decoder_preview<T>(options.run, recipe::text_projection_config(),
+                                                   recipe::decoder_config(),
+                                                   recipe::decoder_schedule(), *text_encoder,
+                                                   *image_encoder, data.source(), tokens);
+             }});
     }
 }
 
@@ -431,10 +433,9 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
         options->weight_decay = stage.weight_decay;
         CLI::App* command = train_command->add_subcommand(stage.name, stage.help);
         command->add_option("RUN", options->run, "The folder of the run")->required();
-        command
-            ->add_option("--data", options->data,
-                         "A folder of pictures with captions: name.png with name.txt, or "
-                         "metadata.jsonl; without it, the endless emoji scenes");
+        command->add_option("--data", options->data,
+                            "A folder of pictures with captions: name.png with name.txt, or "
+                            "metadata.jsonl; without it, the endless emoji scenes");
         command->add_flag("--mirror", options->mirror,
                           "Show half of the folder's pictures mirrored; not for captions that say "
                           "left or right");
@@ -481,7 +482,8 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
             ->capture_default_str();
         command
             ->add_option("--checkpoint-every", options->checkpoint_every,
-                         "Steps between checkpoints, each with a preview.png of what the stage draws by then")
+                         "Steps between checkpoints, each with a preview.png of what the stage "
+                         "draws by then")
             ->check(whole(1, 1'000'000'000))
             ->capture_default_str();
         command->add_option("--log-every", options->log_every, "Steps between lines of log.jsonl")

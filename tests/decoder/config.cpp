@@ -192,9 +192,9 @@ TEST_CASE("a UNet of another kind is an error that names file, key, value and wh
 }
 
 TEST_CASE("absurd values of a UNet are errors") {
-    for (const char* key : {"in_channels", "out_channels", "sample_size", "layers_per_block",
-                            "norm_num_groups", "cross_attention_dim", "attention_head_dim",
-                            "time_embedding_dim"})
+    for (const char* key :
+         {"in_channels", "out_channels", "sample_size", "layers_per_block", "norm_num_groups",
+          "cross_attention_dim", "attention_head_dim", "time_embedding_dim"})
         for (const Json& value : std::vector<Json>{0, -1, 1e12, 1000000000000, "12", 2.5}) {
             const std::string error = error_with(decoder_json(), key, value);
             CHECK_MESSAGE(error.find(key) != std::string::npos, key, " ", value.dump(), ": ",

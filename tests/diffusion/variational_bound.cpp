@@ -54,7 +54,8 @@ TEST_CASE("The gradient of the bound by the variance agrees with finite differen
             for (std::size_t i = 0; i < 7; ++i)  // a little wrong, as networks are
                 prediction[i] += 0.02f * static_cast<float>(std::sin(static_cast<double>(3 * i)));
             const double weight = 2.0;
-            variational_bound(schedule, t, before, clean, noisy, prediction, fraction, gradient, weight);
+            variational_bound(schedule, t, before, clean, noisy, prediction, fraction, gradient,
+                              weight);
             for (std::size_t i = 0; i < 7; ++i) {
                 CAPTURE(t);
                 CAPTURE(i);
@@ -100,7 +101,8 @@ TEST_CASE("The bound accumulates into the gradient and stays finite for hopeless
     const auto schedule = learned_schedule(PredictionType::sample);
     const std::vector<float> clean(7, 0.5f), noisy(7, 0.1f), hopeless(7, -50.0f), fraction(7, 0.0f);
     std::vector<float> gradient(7, 1.0f);
-    const double bound = variational_bound(schedule, 0, -1, clean, noisy, hopeless, fraction, gradient);
+    const double bound =
+        variational_bound(schedule, 0, -1, clean, noisy, hopeless, fraction, gradient);
     CHECK(std::isfinite(bound));
     CHECK(bound > 10.0);
     for (const float g : gradient) CHECK(g == 1.0f);

@@ -35,10 +35,12 @@ private:
     std::normal_distribution<double> normal_;
 };
 
-using Function = std::function<Tensor(const std::vector<Tensor>&, const std::vector<E::Parameter>&)>;
+using Function =
+    std::function<Tensor(const std::vector<Tensor>&, const std::vector<E::Parameter>&)>;
 
 // Compares d(Σ w·f)/d(input or parameter) for random w with finite differences, element by element.
-void check_gradients(const Function& f, std::vector<Value> inputs, std::vector<E::Parameter> parameters = {}) {
+void check_gradients(const Function& f, std::vector<Value> inputs,
+                     std::vector<E::Parameter> parameters = {}) {
     Draw draw;
     const auto constants = [&] {
         std::vector<Tensor> tensors;
@@ -65,19 +67,23 @@ void check_gradients(const Function& f, std::vector<Value> inputs, std::vector<E
     std::vector<Value> gradients(inputs.size());
     std::vector<Tensor> leaves;
     for (std::size_t i = 0; i < inputs.size(); ++i)
-        leaves.push_back(E::leaf(inputs[i], [&gradients, i](const Value& gradient) { gradients[i] = gradient; }));
+        leaves.push_back(E::leaf(
+            inputs[i], [&gradients, i](const Value& gradient) { gradients[i] = gradient; }));
     E::backward({{f(leaves, parameters), weights}});
 
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         REQUIRE(gradients[i].shape() == inputs[i].shape());
         for (std::int64_t j = 0; j < inputs[i].count(); ++j)
-            REQUIRE(gradients[i].data()[j] == doctest::Approx(difference(inputs[i].data()[j], [] {})).epsilon(1e-6).scale(1));
+            REQUIRE(gradients[i].data()[j] ==
+                    doctest::Approx(difference(inputs[i].data()[j], [] {})).epsilon(1e-6).scale(1));
     }
     for (E::Parameter& p : parameters) {
         const std::vector<double> gradient = p.gradient();
         for (std::size_t j = 0; j < gradient.size(); ++j)
             REQUIRE(gradient[j] ==
-                    doctest::Approx(difference(p.mutable_values()[j], [&] { p.changed(); })).epsilon(1e-6).scale(1));
+                    doctest::Approx(difference(p.mutable_values()[j], [&] { p.changed(); }))
+                        .epsilon(1e-6)
+                        .scale(1));
     }
 }
 
@@ -87,10 +93,12 @@ TEST_CASE("the gradients of linear layers are right") {
     Draw draw;
     for (const Shape& x : {Shape{1, 1}, Shape{3, 5}, Shape{2, 17, 7}}) {
         const std::int64_t in = x.back(), out = 2 * in + 1;
-        check_gradients([](auto& t, auto& p) { return E::linear(t[0], p[0], &p[1]); }, {draw.tensor(x)},
-                        {draw.parameter({out, in}, ParameterKind::matrix), draw.parameter({out}, ParameterKind::vector)});
-        check_gradients([](auto& t, auto& p) { return E::linear(t[0], p[0], nullptr); }, {draw.tensor(x)},
-                        {draw.parameter({out, in}, ParameterKind::matrix)});
+        check_gradients([](auto& t, auto& p) { return E::linear(t[0], p[0], &p[1]); },
+                        {draw.tensor(x)},
+                        {draw.parameter({out, in}, ParameterKind::matrix),
+                         draw.parameter({out}, ParameterKind::vector)});
+        check_gradients([](auto& t, auto& p) { return E::linear(t[0], p[0], nullptr); },
+                        {draw.tensor(x)}, {draw.parameter({out, in}, ParameterKind::matrix)});
     }
 }
 
@@ -101,30 +109,36 @@ TEST_CASE("the gradients of convolutions are right") {
         std::int64_t out, kernel;
         Conv2dOptions options;
     };
-    for (const Case& c : {Case{{2, 5, 4, 3}, 2, 3, {.padding = 1}}, Case{{1, 1, 1, 1}, 1, 3, {.padding = 1}},
-                          Case{{1, 4, 6, 5}, 17, 1, {}}, Case{{2, 6, 6, 3}, 4, 3, {.stride = 3}},
-                          Case{{1, 7, 5, 2}, 3, 3, {.stride = 2, .padding = 1}}})
-        check_gradients([&](auto& t, auto& p) { return E::conv2d(t[0], p[0], &p[1], c.options); }, {draw.tensor(c.x)},
-                        {draw.parameter({c.out, c.x[3], c.kernel, c.kernel}, ParameterKind::convolution),
-                         draw.parameter({c.out}, ParameterKind::vector)});
+    for (const Case& c :
+         {Case{{2, 5, 4, 3}, 2, 3, {.padding = 1}}, Case{{1, 1, 1, 1}, 1, 3, {.padding = 1}},
+          Case{{1, 4, 6, 5}, 17, 1, {}}, Case{{2, 6, 6, 3}, 4, 3, {.stride = 3}},
+          Case{{1, 7, 5, 2}, 3, 3, {.stride = 2, .padding = 1}}})
+        check_gradients(
+            [&](auto& t, auto& p) { return E::conv2d(t[0], p[0], &p[1], c.options); },
+            {draw.tensor(c.x)},
+            {draw.parameter({c.out, c.x[3], c.kernel, c.kernel}, ParameterKind::convolution),
+             draw.parameter({c.out}, ParameterKind::vector)});
 }
 
 TEST_CASE("the gradients of norms are right") {
     Draw draw;
     const auto vectors = [&](std::int64_t n) {
-        return std::vector{draw.parameter({n}, ParameterKind::vector), draw.parameter({n}, ParameterKind::vector)};
+        return std::vector{draw.parameter({n}, ParameterKind::vector),
+                           draw.parameter({n}, ParameterKind::vector)};
     };
     for (const Activation activation : {Activation::none, Activation::silu}) {
         for (const std::int64_t groups : {1, 3, 6}) {
             const GroupNormOptions options{.groups = groups, .activation = activation};
-            check_gradients([&](auto& t, auto& p) { return E::group_norm(t[0], p[0], p[1], nullptr, options); },
-                            {draw.tensor({2, 3, 5, 6})}, vectors(6));
-            check_gradients([&](auto& t, auto& p) { return E::group_norm(t[0], p[0], p[1], &t[1], options); },
-                            {draw.tensor({2, 3, 5, 6}), draw.tensor({2, 12})}, vectors(6));
+            check_gradients(
+                [&](auto& t, auto& p) { return E::group_norm(t[0], p[0], p[1], nullptr, options); },
+                {draw.tensor({2, 3, 5, 6})}, vectors(6));
+            check_gradients(
+                [&](auto& t, auto& p) { return E::group_norm(t[0], p[0], p[1], &t[1], options); },
+                {draw.tensor({2, 3, 5, 6}), draw.tensor({2, 12})}, vectors(6));
         }
     }
-    check_gradients([](auto& t, auto& p) { return E::layer_norm(t[0], p[0], p[1], 1e-5); }, {draw.tensor({3, 2, 7})},
-                    vectors(7));
+    check_gradients([](auto& t, auto& p) { return E::layer_norm(t[0], p[0], p[1], 1e-5); },
+                    {draw.tensor({3, 2, 7})}, vectors(7));
 }
 
 TEST_CASE("the gradients of attention are right") {
@@ -135,45 +149,63 @@ TEST_CASE("the gradients of attention are right") {
             for (std::int64_t k = q + 1; k < 5; ++k) mask(0, q, k) = -10000.0f;
         return mask;
     }();
-    check_gradients([&](auto& t, auto&) { return E::attention(t[0], t[1], t[2], {.heads = 2, .mask = &causal}); },
-                    {draw.tensor({2, 5, 6}), draw.tensor({2, 5, 6}), draw.tensor({2, 5, 6})});
+    check_gradients(
+        [&](auto& t, auto&) {
+            return E::attention(t[0], t[1], t[2], {.heads = 2, .mask = &causal});
+        },
+        {draw.tensor({2, 5, 6}), draw.tensor({2, 5, 6}), draw.tensor({2, 5, 6})});
     Array padding = make_array({2, 1, 7});
     padding(1, 0, 6) = padding(0, 0, 0) = -10000.0f;
-    check_gradients([&](auto& t, auto&) { return E::attention(t[0], t[1], t[2], {.heads = 1, .mask = &padding}); },
-                    {draw.tensor({2, 3, 5}), draw.tensor({2, 7, 5}), draw.tensor({2, 7, 5})});
+    check_gradients(
+        [&](auto& t, auto&) {
+            return E::attention(t[0], t[1], t[2], {.heads = 1, .mask = &padding});
+        },
+        {draw.tensor({2, 3, 5}), draw.tensor({2, 7, 5}), draw.tensor({2, 7, 5})});
     check_gradients([&](auto& t, auto&) { return E::attention(t[0], t[1], t[2], {.heads = 3}); },
                     {draw.tensor({1, 1, 9}), draw.tensor({1, 4, 9}), draw.tensor({1, 4, 9})});
 }
 
 TEST_CASE("the gradients of activations are right") {
     Draw draw;
-    for (const Activation activation : {Activation::none, Activation::silu, Activation::gelu, Activation::quick_gelu})
-        check_gradients([&](auto& t, auto&) { return E::activate(t[0], activation); }, {draw.tensor({5, 7})});
+    for (const Activation activation :
+         {Activation::none, Activation::silu, Activation::gelu, Activation::quick_gelu})
+        check_gradients([&](auto& t, auto&) { return E::activate(t[0], activation); },
+                        {draw.tensor({5, 7})});
 }
 
 TEST_CASE("the gradients of sums are right") {
     Draw draw;
-    check_gradients([](auto& t, auto&) { return E::add(t[0], t[1]); }, {draw.tensor({3, 5}), draw.tensor({3, 5})});
-    check_gradients([](auto& t, auto&) { return E::add(t[0], t[1]); }, {draw.tensor({4, 3, 5}), draw.tensor({3, 5})});
+    check_gradients([](auto& t, auto&) { return E::add(t[0], t[1]); },
+                    {draw.tensor({3, 5}), draw.tensor({3, 5})});
+    check_gradients([](auto& t, auto&) { return E::add(t[0], t[1]); },
+                    {draw.tensor({4, 3, 5}), draw.tensor({3, 5})});
     check_gradients([](auto& t, auto&) { return E::add_per_channel(t[0], t[1]); },
                     {draw.tensor({2, 3, 4, 5}), draw.tensor({2, 5})});
     check_gradients([](auto& t, auto&) { return E::scale(t[0], -0.7); }, {draw.tensor({11})});
-    check_gradients([](auto& t, auto&) { return E::add(E::add(t[0], t[0]), E::scale(t[0], 3)); }, {draw.tensor({4})});
+    check_gradients([](auto& t, auto&) { return E::add(E::add(t[0], t[0]), E::scale(t[0], 3)); },
+                    {draw.tensor({4})});
 }
 
 TEST_CASE("the gradients of moves are right") {
     Draw draw;
     for (const std::int64_t axis : {0, 1, -1})
-        check_gradients([&](auto& t, auto&) { return E::concatenate({t[0], t[1], t[0]}, axis); },
-                        {draw.tensor({2, 3, 4}), draw.tensor({2, 3, 4})});
+        check_gradients(
+            [&](auto& t, auto&) {
+                return E::concatenate({t[0], t[1], t[0]}, axis);
+            },
+            {draw.tensor({2, 3, 4}), draw.tensor({2, 3, 4})});
     for (const std::int64_t axis : {0, 1, 2})
-        check_gradients([&](auto& t, auto&) { return E::slice(t[0], axis, 1, 3); }, {draw.tensor({3, 4, 5})});
+        check_gradients([&](auto& t, auto&) { return E::slice(t[0], axis, 1, 3); },
+                        {draw.tensor({3, 4, 5})});
     check_gradients([](auto& t, auto&) { return E::reshape(t[0], {6, 2}); }, {draw.tensor({3, 4})});
     check_gradients([](auto& t, auto&) { return E::transpose(t[0]); }, {draw.tensor({2, 3, 5})});
     check_gradients([](auto& t, auto&) { return E::repeat(t[0], 3); }, {draw.tensor({1, 2, 5})});
-    check_gradients([](auto& t, auto&) { return E::average_pool2(t[0]); }, {draw.tensor({2, 4, 6, 3})});
-    check_gradients([](auto& t, auto&) { return E::average_pool2(t[0]); }, {draw.tensor({1, 5, 3, 2})});
-    check_gradients([](auto& t, auto&) { return E::upsample_nearest2(t[0]); }, {draw.tensor({2, 3, 2, 5})});
+    check_gradients([](auto& t, auto&) { return E::average_pool2(t[0]); },
+                    {draw.tensor({2, 4, 6, 3})});
+    check_gradients([](auto& t, auto&) { return E::average_pool2(t[0]); },
+                    {draw.tensor({1, 5, 3, 2})});
+    check_gradients([](auto& t, auto&) { return E::upsample_nearest2(t[0]); },
+                    {draw.tensor({2, 3, 2, 5})});
 }
 
 TEST_CASE("the gradients of look-ups are right") {
@@ -182,6 +214,8 @@ TEST_CASE("the gradients of look-ups are right") {
     check_gradients([&](auto&, auto& p) { return E::embedding(p[0], ids); }, {},
                     {draw.parameter({5, 3}, ParameterKind::table)});
     const std::vector<std::int32_t> positions = {2, 0};
-    check_gradients([&](auto& t, auto&) { return E::select_tokens(t[0], positions); }, {draw.tensor({2, 3, 4})});
-    check_gradients([](auto&, auto& p) { return E::value(p[0]); }, {}, {draw.parameter({2, 3}, ParameterKind::tensor)});
+    check_gradients([&](auto& t, auto&) { return E::select_tokens(t[0], positions); },
+                    {draw.tensor({2, 3, 4})});
+    check_gradients([](auto&, auto& p) { return E::value(p[0]); }, {},
+                    {draw.parameter({2, 3}, ParameterKind::tensor)});
 }

@@ -17,7 +17,8 @@ Array tilted_rows(std::int64_t count) {
     Array rows = make_array({count, 3});
     for (std::int64_t i = 0; i < count; ++i) {
         const auto at = static_cast<std::uint64_t>(3 * i);
-        const float a = 5.0f * random.normal(at), b = 0.5f * random.normal(at + 1), c = 2.0f * random.normal(at + 2);
+        const float a = 5.0f * random.normal(at), b = 0.5f * random.normal(at + 1),
+                    c = 2.0f * random.normal(at + 2);
         rows(i, 0) = 7.0f + a + b;
         rows(i, 1) = a - b;
         rows(i, 2) = c - 1.0f;
@@ -42,7 +43,8 @@ Array random_array(const Shape& shape, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("principal axes are orthogonal, the widest first, and find nothing to turn in turned rows") {
+TEST_CASE(
+    "principal axes are orthogonal, the widest first, and find nothing to turn in turned rows") {
     const Array rows = tilted_rows(2000), axes = principal_axes(rows);
     const double half = std::sqrt(0.5);
     CHECK(std::abs(static_cast<double>(axes(0, 0))) == doctest::Approx(half).epsilon(0.02));
@@ -60,7 +62,8 @@ TEST_CASE("principal axes are orthogonal, the widest first, and find nothing to 
 }
 
 TEST_CASE("a projection into the turned space makes turned embeddings") {
-    const Array axes = principal_axes(tilted_rows(100)), weight = random_array({3, 5}, 1), x = random_array({5}, 2);
+    const Array axes = principal_axes(tilted_rows(100)), weight = random_array({3, 5}, 1),
+                x = random_array({5}, 2);
     std::vector<float> values(weight.begin(), weight.end());
     turn_projection(axes, values);
     Array embedding = make_array({1, 3});
@@ -89,19 +92,25 @@ TEST_CASE("columns have their mean and deviation, and narrow ones a floor") {
     CHECK(statistics.deviation(2) == doctest::Approx(0.1));
 }
 
-TEST_CASE("a folded text projection does with raw embeddings what it did with normalised ones, and back") {
-    const TextProjectionConfig config{.clip_embeddings_dim = 6, .time_embed_dim = 8, .cross_attention_dim = 4,
+TEST_CASE(
+    "a folded text projection does with raw embeddings what it did with normalised ones, and "
+    "back") {
+    const TextProjectionConfig config{.clip_embeddings_dim = 6,
+                                      .time_embed_dim = 8,
+                                      .cross_attention_dim = 4,
                                       .clip_extra_context_tokens = 2};
     TextProjection<Reference> projection(config);
     for_each_parameter(projection, [](const std::string& name, auto& parameter) {
         Reference::load(parameter, random_array(parameter.shape(), detail::name_hash(name)));
     });
     ConditionStatistics<Reference> statistics(config);
-    const Array positive = xt::abs(random_array({6}, 3)) + 0.3f, other = xt::abs(random_array({6}, 4)) + 0.3f;
+    const Array positive = xt::abs(random_array({6}, 3)) + 0.3f,
+                other = xt::abs(random_array({6}, 4)) + 0.3f;
     statistics.image.set(random_array({6}, 5), positive);
     statistics.text.set(random_array({6}, 6), other);
 
-    const Array image = random_array({2, 6}, 7), text = random_array({2, 6}, 8), states = random_array({2, 3, 6}, 9);
+    const Array image = random_array({2, 6}, 7), text = random_array({2, 6}, 8),
+                states = random_array({2, 3, 6}, 9);
     const auto same = [](const Array& found, const Array& expected) {
         for (std::size_t i = 0; i < expected.size(); ++i)
             CHECK(found.data()[i] == doctest::Approx(expected.data()[i]).epsilon(1e-4).scale(1e-2));

@@ -16,14 +16,24 @@ using namespace dalle2;
 namespace {
 
 constexpr std::int64_t width = 16;
-const ClipTextConfig text_config{.encoder = {width, 2 * width, 2, 1}, .vocab_size = 20,
-                                 .max_position_embeddings = 5, .projection_dim = width, .eos_token_id = 19};
-const ClipImageConfig image_config{.encoder = {width, 2 * width, 2, 1}, .image_size = 8, .patch_size = 4,
-                                   .projection_dim = width};
-const UNetConfig unet_config{.in_channels = 3, .out_channels = 6, .sample_size = 8,
-                             .levels = {{.channels = 8}, {.channels = 16, .down_attention = true, .up_attention = true, .head_width = 8}},
-                             .layers_per_block = 1, .mid_attention = true, .context_width = 8, .norm_num_groups = 4,
-                             .conditioning = TimeConditioning::scale_shift};
+const ClipTextConfig text_config{.encoder = {width, 2 * width, 2, 1},
+                                 .vocab_size = 20,
+                                 .max_position_embeddings = 5,
+                                 .projection_dim = width,
+                                 .eos_token_id = 19};
+const ClipImageConfig image_config{
+    .encoder = {width, 2 * width, 2, 1}, .image_size = 8, .patch_size = 4, .projection_dim = width};
+const UNetConfig unet_config{
+    .in_channels = 3,
+    .out_channels = 6,
+    .sample_size = 8,
+    .levels = {{.channels = 8},
+               {.channels = 16, .down_attention = true, .up_attention = true, .head_width = 8}},
+    .layers_per_block = 1,
+    .mid_attention = true,
+    .context_width = 8,
+    .norm_num_groups = 4,
+    .conditioning = TimeConditioning::scale_shift};
 
 // Plain coloured squares, captioned by the number of their colour.
 std::string square(std::uint64_t index, std::int64_t size, float* pixels) {
@@ -46,7 +56,8 @@ TokenBatch tokens(const std::vector<std::string>& texts) {
 
 struct Folder {
     std::filesystem::path path;
-    explicit Folder(const std::string& name) : path(std::filesystem::temp_directory_path() / ("dalle2-test-" + name)) {
+    explicit Folder(const std::string& name)
+        : path(std::filesystem::temp_directory_path() / ("dalle2-test-" + name)) {
         std::filesystem::remove_all(path);
     }
     ~Folder() { std::filesystem::remove_all(path); }
@@ -73,13 +84,19 @@ DecoderTask<T> decoder_task() {
     auto image = std::make_shared<ClipImageEncoder<Cpu<T>>>(image_config);
     initialize<Cpu<T>>(*text, 1);
     initialize<Cpu<T>>(*image, 2);
-    const NoiseSchedule schedule({.prediction_type = PredictionType::sample, .variance_type = VarianceType::learned_range});
-    return DecoderTask<T>({.clip_embeddings_dim = width, .time_embed_dim = time_embedding_width(unet_config), .cross_attention_dim = 8},
+    const NoiseSchedule schedule(
+        {.prediction_type = PredictionType::sample, .variance_type = VarianceType::learned_range});
+    return DecoderTask<T>({.clip_embeddings_dim = width,
+                           .time_embed_dim = time_embedding_width(unet_config),
+                           .cross_attention_dim = 8},
                           unet_config, schedule, text, image, square, tokens, 3);
 }
 
 TrainerOptions options(const Folder& folder, std::int64_t steps) {
-    return {.folder = folder.path, .batch = 8, .learning_rate = {.peak = 3e-3, .warmup = 5, .steps = steps}, .log_every = 10};
+    return {.folder = folder.path,
+            .batch = 8,
+            .learning_rate = {.peak = 3e-3, .warmup = 5, .steps = steps},
+            .log_every = 10};
 }
 
 }  // namespace
@@ -97,8 +114,13 @@ TEST_CASE("a run that stopped and went on gives the same bits as one that did no
         Trainer part(task, o);
         part.resume();
         std::stop_source stop;
-        part.run([&](const TrainingProgress& p) { if (p.step == asked_after) stop.request_stop(); }, stop.get_token());
-        if (asked_after == 100) CHECK(values_of(task.parameters()) == values_of(undisturbed.parameters()));
+        part.run(
+            [&](const TrainingProgress& p) {
+                if (p.step == asked_after) stop.request_stop();
+            },
+            stop.get_token());
+        if (asked_after == 100)
+            CHECK(values_of(task.parameters()) == values_of(undisturbed.parameters()));
     }
 }
 
@@ -123,7 +145,8 @@ TEST_CASE("CLIP learns to tell colours apart") {
     auto task = clip_task<float>();
     Metrics last;
     Trainer(task, options(folder, 150)).run([&](const TrainingProgress& p) { last = p.metrics; });
-    // Eight colours among eight samples: some occur twice, but equal captions do not count against each other.
+    // Eight colours among eight samples: some occur twice, but equal captions do not count against
+    // each other.
     CHECK(last[1].second > 0.95);
 }
 
@@ -136,7 +159,8 @@ TEST_CASE("CLIP's temperature stays within its bound") {
 TEST_CASE("timesteps are drawn as their bias says, with those before them at every distance") {
     for (const double random : {0.0, 0.25, 0.999999999}) {
         CHECK(biased_timestep(1000, 0, random) == static_cast<std::int64_t>(1000 * random));
-        CHECK(biased_timestep(1000, 1, random * random) == static_cast<std::int64_t>(1000 * random));
+        CHECK(biased_timestep(1000, 1, random * random) ==
+              static_cast<std::int64_t>(1000 * random));
         CHECK(random_previous_timestep(0, 1000, random) == -1);
         CHECK(random_previous_timestep(1, 1000, random) == 0);
     }
@@ -146,7 +170,8 @@ TEST_CASE("timesteps are drawn as their bias says, with those before them at eve
     CHECK(random_previous_timestep(700, 1000, 0.999999999) == 700 - 499);
 }
 
-TEST_CASE("the decoder and the prior learn to predict, and gradients in parts are those of the whole") {
+TEST_CASE(
+    "the decoder and the prior learn to predict, and gradients in parts are those of the whole") {
     const Folder folder("decoder");
     auto task = decoder_task<float>();
     double first = 0, last = 0;
@@ -163,7 +188,8 @@ TEST_CASE("the decoder and the prior learn to predict, and gradients in parts ar
     for (std::size_t i = 0; i < whole.parameters().entries().size(); ++i) {
         const auto& a = whole.parameters().entries()[i].parameter.gradient();
         const auto& b = parts.parameters().entries()[i].parameter.gradient();
-        for (std::size_t j = 0; j < a.size(); ++j) REQUIRE(a[j] == doctest::Approx(b[j]).epsilon(1e-5).scale(1e-4));
+        for (std::size_t j = 0; j < a.size(); ++j)
+            REQUIRE(a[j] == doctest::Approx(b[j]).epsilon(1e-5).scale(1e-4));
     }
 }
 
@@ -183,15 +209,25 @@ TEST_CASE("a prior and an upsampler learn") {
     initialize<Cpu<float>>(*text, 1);
     initialize<Cpu<float>>(*image, 2);
     const NoiseSchedule schedule({.prediction_type = PredictionType::sample});
-    PriorTask<float> prior({.embedding_dim = width, .num_attention_heads = 2, .attention_head_dim = 8, .num_layers = 1, .num_embeddings = 5},
-                           schedule, text, image, make_array({width}), make_array({width}, 1.0f), square, tokens, 3);
+    PriorTask<float> prior({.embedding_dim = width,
+                            .num_attention_heads = 2,
+                            .attention_head_dim = 8,
+                            .num_layers = 1,
+                            .num_embeddings = 5},
+                           schedule, text, image, make_array({width}), make_array({width}, 1.0f),
+                           square, tokens, 3);
     std::vector<double> losses;
     const auto report = [&](const TrainingProgress& p) { losses.push_back(p.metrics[0].second); };
     Trainer(prior, options(folder, 100)).run(report);
     CHECK(losses.back() < 0.6 * losses.front());
 
     const Folder other("upsampler");
-    const UNetConfig config{.in_channels = 6, .out_channels = 3, .sample_size = 16, .levels = {{8}, {8}}, .layers_per_block = 1, .norm_num_groups = 4};
+    const UNetConfig config{.in_channels = 6,
+                            .out_channels = 3,
+                            .sample_size = 16,
+                            .levels = {{8}, {8}},
+                            .layers_per_block = 1,
+                            .norm_num_groups = 4};
     UpsamplerTask<float> upsampler(config, schedule, square, 3, {.low_size = 4, .crop = 8});
     losses.clear();
     Trainer(upsampler, options(other, 60)).run(report);

@@ -29,7 +29,8 @@ struct ClipSelfAttention {
           out_proj(c.hidden_size, c.hidden_size) {}
 
     Tensor operator()(const Tensor& x, const Array* mask) const {
-        return out_proj(E::attention(q_proj(x), k_proj(x), v_proj(x), {.heads = heads, .mask = mask}));
+        return out_proj(
+            E::attention(q_proj(x), k_proj(x), v_proj(x), {.heads = heads, .mask = mask}));
     }
 
     template <class Self, class Visitor>

@@ -29,7 +29,8 @@ struct ClipImageEncoder {
     explicit ClipImageEncoder(const Config& c)
         : config(c),
           class_embedding({c.encoder.hidden_size}, ParameterKind::tensor),
-          patch_embedding(c.num_channels, c.encoder.hidden_size, c.patch_size, {.stride = c.patch_size}, false),
+          patch_embedding(c.num_channels, c.encoder.hidden_size, c.patch_size,
+                          {.stride = c.patch_size}, false),
           position_embedding(patches(c) + 1, c.encoder.hidden_size),
           pre_layernorm(c.encoder.hidden_size, c.encoder.layer_norm_eps),
           encoder(c.encoder),
@@ -41,15 +42,19 @@ struct ClipImageEncoder {
         const Shape shape = E::shape(pictures);
         if (shape.size() != 4 || shape[1] != config.image_size || shape[2] != config.image_size)
             throw ShapeError("image encoder: pictures " + to_string(shape) + ", expected [batch, " +
-                             std::to_string(config.image_size) + ", " + std::to_string(config.image_size) + ", " +
+                             std::to_string(config.image_size) + ", " +
+                             std::to_string(config.image_size) + ", " +
                              std::to_string(config.num_channels) + "]");
         const std::int64_t batch = shape[0], hidden = config.encoder.hidden_size;
         std::vector<std::int32_t> positions(static_cast<std::size_t>(patches(config) + 1));
-        for (std::size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<std::int32_t>(i);
+        for (std::size_t i = 0; i < positions.size(); ++i)
+            positions[i] = static_cast<std::int32_t>(i);
 
-        const Tensor tokens = E::reshape(patch_embedding(pictures), {batch, patches(config), hidden});
-        const Tensor query = E::repeat(E::reshape(E::value(class_embedding), {1, 1, hidden}), batch);
-        Tensor x = E::concatenate({query, tokens}, 1);                 // [batch, 1 + patches, hidden]
+        const Tensor tokens =
+            E::reshape(patch_embedding(pictures), {batch, patches(config), hidden});
+        const Tensor query =
+            E::repeat(E::reshape(E::value(class_embedding), {1, 1, hidden}), batch);
+        Tensor x = E::concatenate({query, tokens}, 1);  // [batch, 1 + patches, hidden]
         x = pre_layernorm(E::add(x, position_embedding(positions)));
         x = encoder(x, nullptr);
         const Tensor pooled = E::reshape(E::slice(x, 1, 0, 1), {batch, hidden});

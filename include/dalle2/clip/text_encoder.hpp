@@ -48,12 +48,15 @@ struct ClipTextEncoder {
         check(text);
         const Array mask = causal_mask(text.tokens, std::numeric_limits<float>::lowest());
         std::vector<std::int32_t> positions(static_cast<std::size_t>(text.tokens));
-        for (std::size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<std::int32_t>(i);
+        for (std::size_t i = 0; i < positions.size(); ++i)
+            positions[i] = static_cast<std::int32_t>(i);
 
-        Tensor x = E::reshape(token_embedding(text.ids), {text.batch, text.tokens, config.encoder.hidden_size});
+        Tensor x = E::reshape(token_embedding(text.ids),
+                              {text.batch, text.tokens, config.encoder.hidden_size});
         x = E::add(x, position_embedding(positions));
-        const Tensor states = final_layer_norm(encoder(x, &mask));                       // [batch, tokens, hidden]
-        const Tensor pooled = E::select_tokens(states, end_of_text_positions(text));     // [batch, hidden]
+        const Tensor states = final_layer_norm(encoder(x, &mask));  // [batch, tokens, hidden]
+        const Tensor pooled =
+            E::select_tokens(states, end_of_text_positions(text));  // [batch, hidden]
         return {text_projection(pooled), states};
     }
 
@@ -68,12 +71,15 @@ struct ClipTextEncoder {
 
 private:
     void check(const TokenBatch& text) const {
-        if (static_cast<std::int64_t>(text.ids.size()) != text.batch * text.tokens || text.ids.empty())
-            throw ShapeError("text encoder: " + std::to_string(text.ids.size()) + " token ids, expected " +
-                             std::to_string(text.batch) + " texts of " + std::to_string(text.tokens));
+        if (static_cast<std::int64_t>(text.ids.size()) != text.batch * text.tokens ||
+            text.ids.empty())
+            throw ShapeError("text encoder: " + std::to_string(text.ids.size()) +
+                             " token ids, expected " + std::to_string(text.batch) + " texts of " +
+                             std::to_string(text.tokens));
         if (text.tokens > config.max_position_embeddings)
-            throw ShapeError("text encoder: texts of " + std::to_string(text.tokens) + " tokens, at most " +
-                             std::to_string(config.max_position_embeddings) + " are possible");
+            throw ShapeError("text encoder: texts of " + std::to_string(text.tokens) +
+                             " tokens, at most " + std::to_string(config.max_position_embeddings) +
+                             " are possible");
     }
 
     // The first end-of-text token of each text. Configs of old checkpoints say 2 for its id, which

@@ -12,7 +12,8 @@
 
 namespace dalle2 {
 
-// Extents, outermost first. Pictures are [batch, height, width, channels], texts [batch, tokens, width].
+// Extents, outermost first. Pictures are [batch, height, width, channels], texts [batch, tokens,
+// width].
 using Shape = std::vector<std::int64_t>;
 
 // A dense row-major array that owns its elements.
@@ -46,7 +47,8 @@ BasicArray<T> make_array(const Shape& shape, T value = T{}) {
 template <class T>
 BasicArray<T> reshaped(BasicArray<T> array, const Shape& shape) {
     if (element_count(shape) != static_cast<std::int64_t>(array.size()))
-        throw ShapeError("cannot reshape " + to_string(shape_of(array)) + " to " + to_string(shape));
+        throw ShapeError("cannot reshape " + to_string(shape_of(array)) + " to " +
+                         to_string(shape));
     array.reshape(typename BasicArray<T>::shape_type(shape.begin(), shape.end()));
     return array;
 }

@@ -1,6 +1,6 @@
-// Memory for tensors, 64-byte aligned. Fresh pages cost more than the arithmetic of small models, so
-// a pool keeps freed blocks and hands them out again: everything that happens in its scope, on this
-// thread, reuses what earlier steps have freed.
+// Memory for tensors, 64-byte aligned. Fresh pages cost more than the arithmetic of small models,
+// so a pool keeps freed blocks and hands them out again: everything that happens in its scope, on
+// this thread, reuses what earlier steps have freed.
 #pragma once
 
 #include <cstddef>
@@ -67,8 +67,10 @@ public:
     static std::shared_ptr<void> allocate(std::size_t bytes) {
         bytes = (bytes + 63) / 64 * 64;
         if (const std::shared_ptr<FreeBlocks> free = current())
-            return {free->take(bytes), [free, bytes](void* block) { free->give_back(block, bytes); }};
-        return {::operator new(bytes, alignment), [](void* block) { ::operator delete(block, alignment); }};
+            return {free->take(bytes),
+                    [free, bytes](void* block) { free->give_back(block, bytes); }};
+        return {::operator new(bytes, alignment),
+                [](void* block) { ::operator delete(block, alignment); }};
     }
 
     template <class T>

@@ -2,8 +2,8 @@
 #pragma once
 
 #if __has_include(<xtensor/containers/xarray.hpp>)
-#include <xtensor/containers/xarray.hpp>
 #include <xtensor/containers/xadapt.hpp>
+#include <xtensor/containers/xarray.hpp>
 #include <xtensor/core/xmath.hpp>
 #include <xtensor/misc/xmanipulation.hpp>
 #include <xtensor/views/xview.hpp>

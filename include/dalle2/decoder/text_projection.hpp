@@ -32,24 +32,29 @@ struct TextProjection {
 
     explicit TextProjection(const Config& c)
         : config(c),
-          learned_classifier_free_guidance_embeddings({c.clip_embeddings_dim}, ParameterKind::tensor),
+          learned_classifier_free_guidance_embeddings({c.clip_embeddings_dim},
+                                                      ParameterKind::tensor),
           embedding_proj(c.clip_embeddings_dim, c.time_embed_dim),
           clip_image_embeddings_project_to_time_embeddings(c.clip_embeddings_dim, c.time_embed_dim),
-          clip_extra_context_tokens_proj(c.clip_embeddings_dim, c.clip_extra_context_tokens * c.cross_attention_dim),
+          clip_extra_context_tokens_proj(c.clip_embeddings_dim,
+                                         c.clip_extra_context_tokens * c.cross_attention_dim),
           encoder_hidden_states_proj(c.clip_embeddings_dim, c.cross_attention_dim),
           text_encoder_hidden_states_norm(c.cross_attention_dim) {}
 
-    // image_embedding and text_embedding [batch, embedding], text_states [batch, tokens, embedding].
+    // image_embedding and text_embedding [batch, embedding], text_states [batch, tokens,
+    // embedding].
     DecoderCondition<E> operator()(const Tensor& image_embedding, const Tensor& text_embedding,
                                    const Tensor& text_states) const {
         const std::int64_t batch = E::shape(image_embedding)[0];
-        const Tensor time = E::add(clip_image_embeddings_project_to_time_embeddings(image_embedding),
-                                   embedding_proj(text_embedding));
+        const Tensor time =
+            E::add(clip_image_embeddings_project_to_time_embeddings(image_embedding),
+                   embedding_proj(text_embedding));
         // The checkpoints number the extra tokens along the last axis.
         const Tensor extra = E::transpose(
             E::reshape(clip_extra_context_tokens_proj(image_embedding),
                        {batch, config.cross_attention_dim, config.clip_extra_context_tokens}));
-        const Tensor text = text_encoder_hidden_states_norm(encoder_hidden_states_proj(text_states));
+        const Tensor text =
+            text_encoder_hidden_states_norm(encoder_hidden_states_proj(text_states));
         return {E::concatenate({extra, text}, 1), time};
     }
 
@@ -62,7 +67,8 @@ struct TextProjection {
 
     template <class Self, class Visitor>
     static void visit(Self& self, Visitor&& visitor) {
-        visitor("learned_classifier_free_guidance_embeddings", self.learned_classifier_free_guidance_embeddings);
+        visitor("learned_classifier_free_guidance_embeddings",
+                self.learned_classifier_free_guidance_embeddings);
         visitor("embedding_proj", self.embedding_proj);
         visitor("clip_image_embeddings_project_to_time_embeddings",
                 self.clip_image_embeddings_project_to_time_embeddings);

@@ -21,16 +21,16 @@ struct UNetLevel {
 
 struct UNetConfig {
     std::int64_t in_channels, out_channels;
-    std::int64_t sample_size;                 // pixels the model was trained at
-    std::vector<UNetLevel> levels;            // from the full resolution down
+    std::int64_t sample_size;       // pixels the model was trained at
+    std::vector<UNetLevel> levels;  // from the full resolution down
     std::int64_t layers_per_block = 2;
     bool mid_attention = false;
-    std::int64_t context_width = 0;           // of the tokens attended to
+    std::int64_t context_width = 0;  // of the tokens attended to
     std::int64_t norm_num_groups = 32;
     double norm_eps = 1e-5;
     TimeConditioning conditioning = TimeConditioning::add;
     SinusoidOptions sinusoid = {};
-    std::int64_t time_width = 0;              // of the time embedding; 0: four times the first level's channels
+    std::int64_t time_width = 0;  // of the time embedding; 0: four times the first level's channels
 };
 
 inline std::int64_t time_embedding_width(const UNetConfig& c) {
@@ -40,8 +40,8 @@ inline std::int64_t time_embedding_width(const UNetConfig& c) {
 // The context that the attention blocks look at; null tensors where there is none.
 template <Engine E>
 struct UNetContext {
-    const typename E::Tensor* tokens = nullptr;                // [batch, tokens, context width]
-    std::span<const std::int32_t> keep = {};                   // [batch · tokens], 0: padding
+    const typename E::Tensor* tokens = nullptr;  // [batch, tokens, context width]
+    std::span<const std::int32_t> keep = {};     // [batch · tokens], 0: padding
 };
 
 // One level of the way down or up, or the middle: residual blocks, each followed by attention if
@@ -79,7 +79,8 @@ struct UNet {
         : config(c),
           conv_in(c.in_channels, c.levels.front().channels, 3, {.padding = 1}),
           time_embedding(c.levels.front().channels, time_embedding_width(c)),
-          conv_norm_out(c.levels.front().channels, {c.norm_num_groups, c.norm_eps, Activation::silu}),
+          conv_norm_out(c.levels.front().channels,
+                        {c.norm_num_groups, c.norm_eps, Activation::silu}),
           conv_out(c.levels.front().channels, c.out_channels, 3, {.padding = 1}) {
         build_down();
         build_middle();
@@ -88,10 +89,12 @@ struct UNet {
 
     // x [batch, height, width, in] with height and width multiples of 2^(levels - 1); one timestep
     // for each picture; added_time [batch, time width] or null; → [batch, height, width, out].
-    Tensor operator()(const Tensor& x, std::span<const double> timesteps, const Tensor* added_time = nullptr,
+    Tensor operator()(const Tensor& x, std::span<const double> timesteps,
+                      const Tensor* added_time = nullptr,
                       const UNetContext<E>& context = {}) const {
         check(E::shape(x));
-        const Array sinusoid = sinusoidal_embedding(timesteps, config.levels.front().channels, config.sinusoid);
+        const Array sinusoid =
+            sinusoidal_embedding(timesteps, config.levels.front().channels, config.sinusoid);
         Tensor time = time_embedding(E::from_array(sinusoid));
         if (added_time) time = E::add(time, *added_time);
         time = E::activate(time, Activation::silu);  // every block begins with it
@@ -111,7 +114,8 @@ struct UNet {
         }
 
         h = mid_block.resnets[0](h, time);
-        for (const AddedKvAttention<E>& attention : mid_block.attentions) h = attend(attention, h, context);
+        for (const AddedKvAttention<E>& attention : mid_block.attentions)
+            h = attend(attention, h, context);
         h = mid_block.resnets[1](h, time);
 
         for (const UNetStage<E>& stage : up_blocks) {
@@ -138,7 +142,8 @@ struct UNet {
     }
 
 private:
-    ResnetBlock<E> resnet(std::int64_t in, std::int64_t out, Resample resample = Resample::none) const {
+    ResnetBlock<E> resnet(std::int64_t in, std::int64_t out,
+                          Resample resample = Resample::none) const {
         return ResnetBlock<E>({.in_channels = in,
                                .out_channels = out,
                                .time_width = time_embedding_width(config),
@@ -196,8 +201,10 @@ private:
     }
 
     // The context's padding is hidden from the picture, whose own positions follow it.
-    static Tensor attend(const AddedKvAttention<E>& attention, const Tensor& h, const UNetContext<E>& context) {
-        if (!context.tokens) throw ShapeError("this UNet has attention to a context, but no context was given");
+    static Tensor attend(const AddedKvAttention<E>& attention, const Tensor& h,
+                         const UNetContext<E>& context) {
+        if (!context.tokens)
+            throw ShapeError("this UNet has attention to a context, but no context was given");
         if (context.keep.empty()) return attention(h, *context.tokens, nullptr);
         const Shape shape = E::shape(h);
         const Array mask = padding_mask(context.keep, shape[0], 0, shape[1] * shape[2]);
@@ -206,10 +213,12 @@ private:
 
     void check(const Shape& shape) const {
         const std::int64_t multiple = std::int64_t{1} << (config.levels.size() - 1);
-        if (shape.size() != 4 || shape[3] != config.in_channels || shape[1] % multiple || shape[2] % multiple)
-            throw ShapeError("UNet: pictures " + to_string(shape) + ", expected [batch, height, width, " +
-                             std::to_string(config.in_channels) + "] with height and width multiples of " +
-                             std::to_string(multiple));
+        if (shape.size() != 4 || shape[3] != config.in_channels || shape[1] % multiple ||
+            shape[2] % multiple)
+            throw ShapeError("UNet: pictures " + to_string(shape) +
+                             ", expected [batch, height, width, " +
+                             std::to_string(config.in_channels) +
+                             "] with height and width multiples of " + std::to_string(multiple));
     }
 };
 

@@ -21,12 +21,9 @@ struct PredictionWeights {
 // x_0 from x_t and a prediction. DDPM, formula (15); Salimans and Ho 2022, appendix D.
 inline PredictionWeights clean_sample_weights(PredictionType type, SignalAndNoise at) {
     switch (type) {
-        case PredictionType::epsilon:
-            return {1.0 / at.signal, -at.noise / at.signal};
-        case PredictionType::sample:
-            return {0.0, 1.0};
-        case PredictionType::v_prediction:
-            return {at.signal, -at.noise};
+        case PredictionType::epsilon: return {1.0 / at.signal, -at.noise / at.signal};
+        case PredictionType::sample: return {0.0, 1.0};
+        case PredictionType::v_prediction: return {at.signal, -at.noise};
     }
     return {};
 }
@@ -35,12 +32,9 @@ inline PredictionWeights clean_sample_weights(PredictionType type, SignalAndNois
 // sample where there is no noise.
 inline PredictionWeights noise_weights(PredictionType type, SignalAndNoise at) {
     switch (type) {
-        case PredictionType::epsilon:
-            return {0.0, 1.0};
-        case PredictionType::sample:
-            return {1.0 / at.noise, -at.signal / at.noise};
-        case PredictionType::v_prediction:
-            return {at.noise, at.signal};
+        case PredictionType::epsilon: return {0.0, 1.0};
+        case PredictionType::sample: return {1.0 / at.noise, -at.signal / at.noise};
+        case PredictionType::v_prediction: return {at.noise, at.signal};
     }
     return {};
 }
@@ -50,12 +44,8 @@ inline void prediction_target(PredictionType type, SignalAndNoise at, std::span<
                               std::span<const float> noise, std::span<float> target) {
     for (std::size_t i = 0; i < target.size(); ++i) {
         switch (type) {
-            case PredictionType::epsilon:
-                target[i] = noise[i];
-                break;
-            case PredictionType::sample:
-                target[i] = clean[i];
-                break;
+            case PredictionType::epsilon: target[i] = noise[i]; break;
+            case PredictionType::sample: target[i] = clean[i]; break;
             case PredictionType::v_prediction:
                 target[i] = static_cast<float>(at.signal * noise[i] - at.noise * clean[i]);
                 break;

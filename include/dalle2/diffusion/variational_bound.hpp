@@ -26,7 +26,8 @@ inline Differentiable normal_kl(double mean_difference, double true_log, double 
                           mean_difference * mean_difference * std::exp(-log_variance);
     // A variance that is far too small would have an infinite slope, which nothing recovers from.
     constexpr double steepest = 1e3;
-    return {0.5 * (log_variance - true_log - 1.0 + spread), 0.5 * (1.0 - std::min(spread, steepest))};
+    return {0.5 * (log_variance - true_log - 1.0 + spread),
+            0.5 * (1.0 - std::min(spread, steepest))};
 }
 
 // -log of the probability that N(mean, exp(log_variance)) gives to the 8-bit level nearest to
@@ -70,8 +71,8 @@ inline Differentiable level_nll(double clean, double mean, double log_variance) 
 // `gradient` (which may be empty). The mean is a constant here, as in the paper: the prediction
 // learns from the plain loss alone. All spans have the size of `clean`.
 inline double variational_bound(const NoiseSchedule& schedule, std::int64_t timestep,
-                                std::int64_t previous, std::span<const float> clean, std::span<const float> noisy,
-                                std::span<const float> prediction,
+                                std::int64_t previous, std::span<const float> clean,
+                                std::span<const float> noisy, std::span<const float> prediction,
                                 std::span<const float> variance_fraction,
                                 std::span<float> gradient = {}, double weight = 1.0) {
     Posterior posterior = schedule.posterior(timestep, previous);

@@ -49,7 +49,8 @@ struct Autodiff {
     static void backward(const std::vector<std::pair<Tensor, Value>>& results_and_gradients) {
         TapeFrontier<T> frontier;
         TapeFrontier<T>* const previous = std::exchange(TapeFrontier<T>::current(), &frontier);
-        for (const auto& [result, gradient] : results_and_gradients) frontier.add(result.node, gradient);
+        for (const auto& [result, gradient] : results_and_gradients)
+            frontier.add(result.node, gradient);
         frontier.run();
         TapeFrontier<T>::current() = previous;
     }
@@ -58,8 +59,8 @@ struct Autodiff {
         Value y = Base::linear(x.value, weight.packed(), bias ? &bias->packed() : nullptr);
         return record(std::move(y), [x, weight, bias = copied(bias)](const Value& dy) {
             const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
-            kernels::linear_weight_gradient(dy.rows(), in, out, x.value.data(), dy.data(), weight.gradient().data(),
-                                            gradient_of(bias));
+            kernels::linear_weight_gradient(dy.rows(), in, out, x.value.data(), dy.data(),
+                                            weight.gradient().data(), gradient_of(bias));
             if (!x.node) return;
             Value dx(x.value.shape());
             kernels::linear(dy.rows(), dy.data(), weight.transposed(), nullptr, dx.data());
@@ -67,11 +68,14 @@ struct Autodiff {
         });
     }
 
-    static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias, const Conv2dOptions& o) {
+    static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Conv2dOptions& o) {
         Value y = Base::conv2d(x.value, weight.packed(), bias ? &bias->packed() : nullptr, o);
         return record(std::move(y), [x, weight, bias = copied(bias), o](const Value& dy) {
-            const kernels::Conv2dShape shape = Base::conv2d_shape(x.value.shape(), weight.shape(), o);
-            kernels::conv2d_weight_gradient(shape, x.value.data(), dy.data(), weight.gradient().data(), gradient_of(bias));
+            const kernels::Conv2dShape shape =
+                Base::conv2d_shape(x.value.shape(), weight.shape(), o);
+            kernels::conv2d_weight_gradient(shape, x.value.data(), dy.data(),
+                                            weight.gradient().data(), gradient_of(bias));
             if (!x.node) return;
             Value dx(x.value.shape());
             kernels::conv2d_input_gradient(shape, dy.data(), weight.transposed(), dx.data());
@@ -79,53 +83,61 @@ struct Autodiff {
         });
     }
 
-    static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift, const Tensor* modulation,
-                             const GroupNormOptions& o) {
-        const kernels::GroupNormShape shape =
-            Base::group_norm_shape(x.value, scale.packed(), modulation ? &modulation->value : nullptr, o);
+    static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
+                             const Tensor* modulation, const GroupNormOptions& o) {
+        const kernels::GroupNormShape shape = Base::group_norm_shape(
+            x.value, scale.packed(), modulation ? &modulation->value : nullptr, o);
         const Statistics statistics(shape.batch * shape.groups);
         Value y(x.value.shape());
         const Tensor m = modulation ? *modulation : Tensor{};
-        kernels::group_norm(shape, x.value.data(), scale.packed().vector(), shift.packed().vector(), m.value.data(),
-                            y.data(), statistics.mean(), statistics.inverse_deviation());
+        kernels::group_norm(shape, x.value.data(), scale.packed().vector(), shift.packed().vector(),
+                            m.value.data(), y.data(), statistics.mean(),
+                            statistics.inverse_deviation());
         return record(std::move(y), [shape, x, scale, shift, m, statistics](const Value& dy) {
             Value dx(x.value.shape()), dm = m.value.empty() ? Value{} : Value(m.value.shape());
-            kernels::group_norm_backward(shape, x.value.data(), scale.packed().vector(), shift.packed().vector(),
-                                         m.value.data(), statistics.mean(), statistics.inverse_deviation(), dy.data(),
-                                         dx.data(), scale.gradient().data(), shift.gradient().data(), dm.data());
+            kernels::group_norm_backward(
+                shape, x.value.data(), scale.packed().vector(), shift.packed().vector(),
+                m.value.data(), statistics.mean(), statistics.inverse_deviation(), dy.data(),
+                dx.data(), scale.gradient().data(), shift.gradient().data(), dm.data());
             give(x, dx);
             give(m, dm);
         });
     }
 
-    static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift, double epsilon) {
+    static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
+                             double epsilon) {
         check_last_axis("layer_norm", shape(x), scale.shape()[0]);
         const std::int64_t rows = x.value.rows(), width = x.value.channels();
         const Statistics statistics(rows);
         Value y(x.value.shape());
-        kernels::layer_norm(rows, width, epsilon, x.value.data(), scale.packed().vector(), shift.packed().vector(),
-                            y.data(), statistics.mean(), statistics.inverse_deviation());
+        kernels::layer_norm(rows, width, epsilon, x.value.data(), scale.packed().vector(),
+                            shift.packed().vector(), y.data(), statistics.mean(),
+                            statistics.inverse_deviation());
         return record(std::move(y), [rows, width, x, scale, shift, statistics](const Value& dy) {
             Value dx(x.value.shape());
-            kernels::layer_norm_backward(rows, width, x.value.data(), scale.packed().vector(), statistics.mean(),
-                                         statistics.inverse_deviation(), dy.data(), dx.data(), scale.gradient().data(),
+            kernels::layer_norm_backward(rows, width, x.value.data(), scale.packed().vector(),
+                                         statistics.mean(), statistics.inverse_deviation(),
+                                         dy.data(), dx.data(), scale.gradient().data(),
                                          shift.gradient().data());
             give(x, dx);
         });
     }
 
-    static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& o) {
+    static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                            const AttentionOptions& o) {
         const kernels::AttentionShape shape = Base::attention_shape(q.value, k.value, v.value, o);
         const auto mask = o.mask ? std::make_shared<const Array>(*o.mask) : nullptr;
-        const auto log_sum_exp = BufferPool::allocate_array<Accumulator<T>>(shape.batch * shape.heads * shape.queries);
+        const auto log_sum_exp =
+            BufferPool::allocate_array<Accumulator<T>>(shape.batch * shape.heads * shape.queries);
         Value y(q.value.shape());
-        kernels::attention(shape, q.value.data(), k.value.data(), v.value.data(), Base::attention_mask(mask.get()),
-                           y.data(), log_sum_exp.get());
+        kernels::attention(shape, q.value.data(), k.value.data(), v.value.data(),
+                           Base::attention_mask(mask.get()), y.data(), log_sum_exp.get());
         return record(y, [shape, q, k, v, mask, y, log_sum_exp](const Value& dy) {
             Value dq(q.value.shape()), dk(k.value.shape()), dv(v.value.shape());
             kernels::attention_backward(shape, q.value.data(), k.value.data(), v.value.data(),
-                                        Base::attention_mask(mask.get()), y.data(), log_sum_exp.get(), dy.data(),
-                                        dq.data(), dk.data(), dv.data());
+                                        Base::attention_mask(mask.get()), y.data(),
+                                        log_sum_exp.get(), dy.data(), dq.data(), dk.data(),
+                                        dv.data());
             give(q, dq);
             give(k, dk);
             give(v, dv);
@@ -135,33 +147,38 @@ struct Autodiff {
     static Tensor activate(const Tensor& x, Activation activation) {
         return record(Base::activate(x.value, activation), [x, activation](const Value& dy) {
             Value dx(dy.shape());
-            kernels::activate_backward(activation, dy.count(), x.value.data(), dy.data(), dx.data());
+            kernels::activate_backward(activation, dy.count(), x.value.data(), dy.data(),
+                                       dx.data());
             give(x, dx);
         });
     }
 
     static Tensor add(const Tensor& x, const Tensor& y) {
-        return record(Base::add(x.value, y.value), [to_x = x.node, to_y = y.node, shape = y.value.shape()](const Value& dz) {
-            give(to_x, dz);
-            if (!to_y) return;
-            const std::int64_t count = element_count(shape);
-            if (count == dz.count()) return give(to_y, dz.reshaped(shape));
-            Value dy(shape);
-            kernels::sum_repeated(dz.count() / count, count, dz.data(), dy.data());
-            give(to_y, dy);
-        });
+        return record(Base::add(x.value, y.value),
+                      [to_x = x.node, to_y = y.node, shape = y.value.shape()](const Value& dz) {
+                          give(to_x, dz);
+                          if (!to_y) return;
+                          const std::int64_t count = element_count(shape);
+                          if (count == dz.count()) return give(to_y, dz.reshaped(shape));
+                          Value dy(shape);
+                          kernels::sum_repeated(dz.count() / count, count, dz.data(), dy.data());
+                          give(to_y, dy);
+                      });
     }
     static Tensor add_per_channel(const Tensor& x, const Tensor& y) {
-        return record(Base::add_per_channel(x.value, y.value), [to_x = x.node, to_y = y.node](const Value& dz) {
-            give(to_x, dz);
-            Value dy({dz.extent(0), dz.channels()});
-            kernels::sum_per_channel(dz.extent(0), dz.pixels(), dz.channels(), dz.data(), dy.data());
-            give(to_y, dy);
-        });
+        return record(Base::add_per_channel(x.value, y.value),
+                      [to_x = x.node, to_y = y.node](const Value& dz) {
+                          give(to_x, dz);
+                          Value dy({dz.extent(0), dz.channels()});
+                          kernels::sum_per_channel(dz.extent(0), dz.pixels(), dz.channels(),
+                                                   dz.data(), dy.data());
+                          give(to_y, dy);
+                      });
     }
     static Tensor scale(const Tensor& x, double factor) {
-        return record(Base::scale(x.value, factor),
-                      [to_x = x.node, factor](const Value& dy) { give(to_x, Base::scale(dy, factor)); });
+        return record(Base::scale(x.value, factor), [to_x = x.node, factor](const Value& dy) {
+            give(to_x, Base::scale(dy, factor));
+        });
     }
 
     static Tensor concatenate(const std::vector<Tensor>& parts, std::int64_t axis) {
@@ -170,7 +187,9 @@ struct Autodiff {
         for (const Tensor& part : parts) {
             values.push_back(part.value);
             const Shape& s = part.value.shape();
-            extents.emplace_back(part.node, s[static_cast<std::size_t>(axis < 0 ? axis + static_cast<std::int64_t>(s.size()) : axis)]);
+            extents.emplace_back(
+                part.node, s[static_cast<std::size_t>(
+                               axis < 0 ? axis + static_cast<std::int64_t>(s.size()) : axis)]);
         }
         return record(Base::concatenate(values, axis), [extents, axis](const Value& dy) {
             std::int64_t begin = 0;
@@ -185,35 +204,41 @@ struct Autodiff {
                       [to_x = x.node, shape = x.value.shape(), axis, begin, end](const Value& dy) {
                           const SlicePlan plan(shape, axis, begin, end);
                           Value dx = zeros(shape);
-                          kernels::copy_runs(plan.outer, plan.length, dy.data(), plan.length, dx.data() + plan.offset,
-                                             plan.stride);
+                          kernels::copy_runs(plan.outer, plan.length, dy.data(), plan.length,
+                                             dx.data() + plan.offset, plan.stride);
                           give(to_x, dx);
                       });
     }
     static Tensor reshape(const Tensor& x, const Shape& new_shape) {
         return record(x.value.reshaped(new_shape),
-                      [to_x = x.node, shape = x.value.shape()](const Value& dy) { give(to_x, dy.reshaped(shape)); });
+                      [to_x = x.node, shape = x.value.shape()](const Value& dy) {
+                          give(to_x, dy.reshaped(shape));
+                      });
     }
     static Tensor transpose(const Tensor& x) {
-        return record(Base::transpose(x.value), [to_x = x.node](const Value& dy) { give(to_x, Base::transpose(dy)); });
+        return record(Base::transpose(x.value),
+                      [to_x = x.node](const Value& dy) { give(to_x, Base::transpose(dy)); });
     }
     static Tensor repeat(const Tensor& x, std::int64_t times) {
-        return record(Base::repeat(x.value, times), [to_x = x.node, shape = x.value.shape(), times](const Value& dy) {
-            Value dx(shape);
-            kernels::sum_repeated(times, dx.count(), dy.data(), dx.data());
-            give(to_x, dx);
-        });
+        return record(Base::repeat(x.value, times),
+                      [to_x = x.node, shape = x.value.shape(), times](const Value& dy) {
+                          Value dx(shape);
+                          kernels::sum_repeated(times, dx.count(), dy.data(), dx.data());
+                          give(to_x, dx);
+                      });
     }
 
     static Tensor average_pool2(const Tensor& x) {
-        return record(Base::average_pool2(x.value), [to_x = x.node, s = x.value.shape()](const Value& dy) {
-            Value dx(s);
-            kernels::average_pool2_backward(s[0], s[1], s[2], s[3], dy.data(), dx.data());
-            give(to_x, dx);
-        });
+        return record(
+            Base::average_pool2(x.value), [to_x = x.node, s = x.value.shape()](const Value& dy) {
+                Value dx(s);
+                kernels::average_pool2_backward(s[0], s[1], s[2], s[3], dy.data(), dx.data());
+                give(to_x, dx);
+            });
     }
     static Tensor upsample_nearest2(const Tensor& x) {
-        return record(Base::upsample_nearest2(x.value), [to_x = x.node, s = x.value.shape()](const Value& dy) {
+        return record(Base::upsample_nearest2(x.value), [to_x = x.node,
+                                                         s = x.value.shape()](const Value& dy) {
             Value dx(s);
             kernels::upsample_nearest2_backward(s[0], s[1], s[2], s[3], dy.data(), dx.data());
             give(to_x, dx);
@@ -221,26 +246,31 @@ struct Autodiff {
     }
 
     static Tensor embedding(const Parameter& table, std::span<const std::int32_t> ids) {
-        return record(Base::embedding(table.packed(), ids),
-                      [table, rows = std::vector<std::int32_t>(ids.begin(), ids.end())](const Value& dy) {
-                          const std::int64_t width = table.shape()[1];
-                          auto& gradient = table.gradient();
-                          for (std::size_t i = 0; i < rows.size(); ++i)
-                              for (std::int64_t j = 0; j < width; ++j)
-                                  gradient[static_cast<std::size_t>(rows[i] * width + j)] +=
-                                      static_cast<Accumulator<T>>(dy.data()[static_cast<std::int64_t>(i) * width + j]);
-                      });
+        return record(
+            Base::embedding(table.packed(), ids),
+            [table, rows = std::vector<std::int32_t>(ids.begin(), ids.end())](const Value& dy) {
+                const std::int64_t width = table.shape()[1];
+                auto& gradient = table.gradient();
+                for (std::size_t i = 0; i < rows.size(); ++i)
+                    for (std::int64_t j = 0; j < width; ++j)
+                        gradient[static_cast<std::size_t>(rows[i] * width + j)] +=
+                            static_cast<Accumulator<T>>(
+                                dy.data()[static_cast<std::int64_t>(i) * width + j]);
+            });
     }
     static Tensor select_tokens(const Tensor& x, std::span<const std::int32_t> positions) {
-        return record(Base::select_tokens(x.value, positions),
-                      [to_x = x.node, s = x.value.shape(),
-                       chosen = std::vector<std::int32_t>(positions.begin(), positions.end())](const Value& dy) {
-                          Value dx = zeros(s);
-                          for (std::int64_t b = 0; b < s[0]; ++b)
-                              std::copy_n(dy.data() + b * s[2], s[2],
-                                          dx.data() + (b * s[1] + chosen[static_cast<std::size_t>(b)]) * s[2]);
-                          give(to_x, dx);
-                      });
+        return record(
+            Base::select_tokens(x.value, positions),
+            [to_x = x.node, s = x.value.shape(),
+             chosen =
+                 std::vector<std::int32_t>(positions.begin(), positions.end())](const Value& dy) {
+                Value dx = zeros(s);
+                for (std::int64_t b = 0; b < s[0]; ++b)
+                    std::copy_n(
+                        dy.data() + b * s[2], s[2],
+                        dx.data() + (b * s[1] + chosen[static_cast<std::size_t>(b)]) * s[2]);
+                give(to_x, dx);
+            });
     }
 
 private:
@@ -268,8 +298,12 @@ private:
     }
     static void give(const Tensor& x, const Value& gradient) { give(x.node, gradient); }
 
-    static std::optional<Parameter> copied(const Parameter* p) { return p ? std::optional(*p) : std::nullopt; }
-    static Accumulator<T>* gradient_of(const std::optional<Parameter>& p) { return p ? p->gradient().data() : nullptr; }
+    static std::optional<Parameter> copied(const Parameter* p) {
+        return p ? std::optional(*p) : std::nullopt;
+    }
+    static Accumulator<T>* gradient_of(const std::optional<Parameter>& p) {
+        return p ? p->gradient().data() : nullptr;
+    }
 
     static Value zeros(const Shape& shape) {
         Value x(shape);

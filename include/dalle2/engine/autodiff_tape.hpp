@@ -92,7 +92,8 @@ class TrainedParameter {
 public:
     using Values = std::vector<Accumulator<T>>;
 
-    TrainedParameter(Shape shape, ParameterKind kind) : state_(std::make_shared<State>(std::move(shape), kind)) {}
+    TrainedParameter(Shape shape, ParameterKind kind)
+        : state_(std::make_shared<State>(std::move(shape), kind)) {}
 
     const Shape& shape() const { return state_->packed.shape(); }
     ParameterKind kind() const { return state_->packed.kind(); }
@@ -112,7 +113,8 @@ public:
 
     // Empty until something adds to it.
     Values& gradient() const {
-        if (state_->gradient.empty()) state_->gradient.resize(static_cast<std::size_t>(element_count(shape())));
+        if (state_->gradient.empty())
+            state_->gradient.resize(static_cast<std::size_t>(element_count(shape())));
         return state_->gradient;
     }
     bool has_gradient() const { return !state_->gradient.empty(); }
@@ -123,8 +125,9 @@ public:
     const kernels::PackedWeights<T>& transposed() const {
         if (state_->transposed.empty()) {
             const Shape& s = shape();
-            state_->transposed = kernels::pack_weights_transposed<T>(
-                state_->values.data(), s[0], s[1], s.size() == 4 ? s[2] : 1, s.size() == 4 ? s[3] : 1);
+            state_->transposed = kernels::pack_weights_transposed<T>(state_->values.data(), s[0],
+                                                                     s[1], s.size() == 4 ? s[2] : 1,
+                                                                     s.size() == 4 ? s[3] : 1);
         }
         return state_->transposed;
     }

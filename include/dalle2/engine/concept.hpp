@@ -41,54 +41,64 @@ struct AttentionOptions {
 
 // T may be a tensor of engine E; P a parameter. Operations are static: an engine has no state.
 template <class E>
-concept Engine = requires(const typename E::Tensor x, const std::vector<typename E::Tensor> list,
-                          const typename E::Parameter p, typename E::Parameter& writable,
-                          const Array array, const Shape shape, std::int64_t n,
-                          std::span<const std::int32_t> ids) {
-    // In and out.
-    { E::from_array(array) } -> std::same_as<typename E::Tensor>;
-    { E::to_array(x) } -> std::same_as<Array>;
-    { E::shape(x) } -> std::convertible_to<Shape>;
+concept Engine =
+    requires(const typename E::Tensor x, const std::vector<typename E::Tensor> list,
+             const typename E::Parameter p, typename E::Parameter& writable, const Array array,
+             const Shape shape, std::int64_t n, std::span<const std::int32_t> ids) {
+        // In and out.
+        { E::from_array(array) } -> std::same_as<typename E::Tensor>;
+        { E::to_array(x) } -> std::same_as<Array>;
+        { E::shape(x) } -> std::convertible_to<Shape>;
 
-    // Parameters are made empty (shape and kind), then loaded once.
-    { typename E::Parameter(shape, ParameterKind::matrix) };
-    { p.shape() } -> std::convertible_to<Shape>;
-    { p.kind() } -> std::same_as<ParameterKind>;
-    { E::load(writable, array) };
-    { E::store(p) } -> std::same_as<Array>;
-    // The parameter as a tensor: of kind `tensor` or `vector`.
-    { E::value(p) } -> std::same_as<typename E::Tensor>;
+        // Parameters are made empty (shape and kind), then loaded once.
+        { typename E::Parameter(shape, ParameterKind::matrix) };
+        { p.shape() } -> std::convertible_to<Shape>;
+        { p.kind() } -> std::same_as<ParameterKind>;
+        { E::load(writable, array) };
+        { E::store(p) } -> std::same_as<Array>;
+        // The parameter as a tensor: of kind `tensor` or `vector`.
+        { E::value(p) } -> std::same_as<typename E::Tensor>;
 
-    // x [..., in] · weightᵀ + bias → [..., out]. The bias may be null.
-    { E::linear(x, p, &p) } -> std::same_as<typename E::Tensor>;
-    // x [batch, height, width, in] → [batch, height', width', out].
-    { E::conv2d(x, p, &p, Conv2dOptions{}) } -> std::same_as<typename E::Tensor>;
-    // Over each group of channels of each picture; scale and shift per channel. With `modulation`
-    // [batch, 2·channels] the result is norm(x)·(1 + first half) + second half (may be null).
-    { E::group_norm(x, p, p, &x, GroupNormOptions{}) } -> std::same_as<typename E::Tensor>;
-    // Over the last axis.
-    { E::layer_norm(x, p, p, 1e-5) } -> std::same_as<typename E::Tensor>;
-    // softmax(q·kᵀ/√d + mask)·v for each head; q [batch, queries, heads·d], k and v [batch, keys, heads·d].
-    { E::attention(x, x, x, AttentionOptions{}) } -> std::same_as<typename E::Tensor>;
-    { E::activate(x, Activation::silu) } -> std::same_as<typename E::Tensor>;
+        // x [..., in] · weightᵀ + bias → [..., out]. The bias may be null.
+        { E::linear(x, p, &p) } -> std::same_as<typename E::Tensor>;
+        // x [batch, height, width, in] → [batch, height', width', out].
+        { E::conv2d(x, p, &p, Conv2dOptions{}) } -> std::same_as<typename E::Tensor>;
+        // Over each group of channels of each picture; scale and shift per channel. With
+        // `modulation` [batch, 2·channels] the result is norm(x)·(1 + first half) + second half
+        // (may be null).
+        { E::group_norm(x, p, p, &x, GroupNormOptions{}) } -> std::same_as<typename E::Tensor>;
+        // Over the last axis.
+        { E::layer_norm(x, p, p, 1e-5) } -> std::same_as<typename E::Tensor>;
+        // softmax(q·kᵀ/√d + mask)·v for each head; q [batch, queries, heads·d], k and v [batch,
+        // keys, heads·d].
+        { E::attention(x, x, x, AttentionOptions{}) } -> std::same_as<typename E::Tensor>;
+        { E::activate(x, Activation::silu) } -> std::same_as<typename E::Tensor>;
 
-    // The second operand has the shape of the first, or of its last axes: then it is repeated.
-    { E::add(x, x) } -> std::same_as<typename E::Tensor>;
-    // x [batch, ..., channels] + y [batch, channels].
-    { E::add_per_channel(x, x) } -> std::same_as<typename E::Tensor>;
-    { E::scale(x, 1.0) } -> std::same_as<typename E::Tensor>;
+        // The second operand has the shape of the first, or of its last axes: then it is repeated.
+        { E::add(x, x) } -> std::same_as<typename E::Tensor>;
+        // x [batch, ..., channels] + y [batch, channels].
+        { E::add_per_channel(x, x) } -> std::same_as<typename E::Tensor>;
+        { E::scale(x, 1.0) } -> std::same_as<typename E::Tensor>;
 
-    { E::concatenate(list, n) } -> std::same_as<typename E::Tensor>;  // along axis n (negative: from the last)
-    { E::slice(x, n, n, n) } -> std::same_as<typename E::Tensor>;     // x, axis, begin, end
-    { E::reshape(x, shape) } -> std::same_as<typename E::Tensor>;
-    { E::transpose(x) } -> std::same_as<typename E::Tensor>;          // swaps the last two axes
-    { E::repeat(x, n) } -> std::same_as<typename E::Tensor>;          // [1, ...] → [n, ...]
+        {
+            E::concatenate(list, n)
+        } -> std::same_as<typename E::Tensor>;  // along axis n (negative: from the last)
+        { E::slice(x, n, n, n) } -> std::same_as<typename E::Tensor>;  // x, axis, begin, end
+        { E::reshape(x, shape) } -> std::same_as<typename E::Tensor>;
+        { E::transpose(x) } -> std::same_as<typename E::Tensor>;  // swaps the last two axes
+        { E::repeat(x, n) } -> std::same_as<typename E::Tensor>;  // [1, ...] → [n, ...]
 
-    { E::average_pool2(x) } -> std::same_as<typename E::Tensor>;      // means of 2×2 pixels; odd edges are dropped
-    { E::upsample_nearest2(x) } -> std::same_as<typename E::Tensor>;  // each pixel becomes 2×2
+        {
+            E::average_pool2(x)
+        } -> std::same_as<typename E::Tensor>;  // means of 2×2 pixels; odd edges are dropped
+        { E::upsample_nearest2(x) } -> std::same_as<typename E::Tensor>;  // each pixel becomes 2×2
 
-    { E::embedding(p, ids) } -> std::same_as<typename E::Tensor>;     // rows of the table: [ids, width]
-    { E::select_tokens(x, ids) } -> std::same_as<typename E::Tensor>; // [batch, tokens, width] → [batch, width]
-};
+        {
+            E::embedding(p, ids)
+        } -> std::same_as<typename E::Tensor>;  // rows of the table: [ids, width]
+        {
+            E::select_tokens(x, ids)
+        } -> std::same_as<typename E::Tensor>;  // [batch, tokens, width] → [batch, width]
+    };
 
 }  // namespace dalle2

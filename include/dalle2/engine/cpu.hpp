@@ -32,7 +32,8 @@ struct Cpu {
     static Array store(const Parameter& parameter) {
         Array array = make_array(parameter.shape());
         const std::vector<Accumulator<T>> values = parameter.store();
-        std::transform(values.begin(), values.end(), array.begin(), [](auto value) { return static_cast<float>(value); });
+        std::transform(values.begin(), values.end(), array.begin(),
+                       [](auto value) { return static_cast<float>(value); });
         return array;
     }
     static Tensor value(const Parameter& parameter) {
@@ -48,59 +49,84 @@ struct Cpu {
         Shape shape = x.shape();
         shape.back() = weight.shape()[0];
         Tensor y(shape);
-        kernels::linear(x.rows(), x.data(), weight.packed(), bias ? bias->vector() : nullptr, y.data());
+        kernels::linear(x.rows(), x.data(), weight.packed(), bias ? bias->vector() : nullptr,
+                        y.data());
         return y;
     }
 
-    static kernels::Conv2dShape conv2d_shape(const Shape& x, const Shape& weight, const Conv2dOptions& o) {
+    static kernels::Conv2dShape conv2d_shape(const Shape& x, const Shape& weight,
+                                             const Conv2dOptions& o) {
         check_picture("conv2d", x, weight[1]);
-        return {.batch = x[0], .height = x[1], .width = x[2], .in_channels = weight[1], .out_channels = weight[0],
-                .kernel_height = weight[2], .kernel_width = weight[3], .stride = o.stride, .padding = o.padding};
+        return {.batch = x[0],
+                .height = x[1],
+                .width = x[2],
+                .in_channels = weight[1],
+                .out_channels = weight[0],
+                .kernel_height = weight[2],
+                .kernel_width = weight[3],
+                .stride = o.stride,
+                .padding = o.padding};
     }
-    static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias, const Conv2dOptions& o) {
+    static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Conv2dOptions& o) {
         const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), o);
         Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
-        kernels::conv2d(shape, x.data(), weight.packed(), bias ? bias->vector() : nullptr, y.data());
+        kernels::conv2d(shape, x.data(), weight.packed(), bias ? bias->vector() : nullptr,
+                        y.data());
         return y;
     }
 
-    static kernels::GroupNormShape group_norm_shape(const Tensor& x, const Parameter& scale, const Tensor* modulation,
+    static kernels::GroupNormShape group_norm_shape(const Tensor& x, const Parameter& scale,
+                                                    const Tensor* modulation,
                                                     const GroupNormOptions& o) {
         check_groups(x.shape(), scale.shape()[0], o.groups);
         if (modulation) check_modulation(x.shape(), modulation->shape());
-        return {.batch = x.extent(0), .pixels = x.pixels(), .channels = x.channels(), .groups = o.groups,
-                .epsilon = o.epsilon, .activation = o.activation};
+        return {.batch = x.extent(0),
+                .pixels = x.pixels(),
+                .channels = x.channels(),
+                .groups = o.groups,
+                .epsilon = o.epsilon,
+                .activation = o.activation};
     }
-    static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift, const Tensor* modulation,
-                             const GroupNormOptions& o) {
+    static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
+                             const Tensor* modulation, const GroupNormOptions& o) {
         Tensor y(x.shape());
-        kernels::group_norm<T>(group_norm_shape(x, scale, modulation, o), x.data(), scale.vector(), shift.vector(),
-                               modulation ? modulation->data() : nullptr, y.data(), nullptr, nullptr);
-        return y;
-    }
-
-    static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift, double epsilon) {
-        check_last_axis("layer_norm", x.shape(), scale.shape()[0]);
-        Tensor y(x.shape());
-        kernels::layer_norm<T>(x.rows(), x.channels(), epsilon, x.data(), scale.vector(), shift.vector(), y.data(),
+        kernels::group_norm<T>(group_norm_shape(x, scale, modulation, o), x.data(), scale.vector(),
+                               shift.vector(), modulation ? modulation->data() : nullptr, y.data(),
                                nullptr, nullptr);
         return y;
     }
 
-    static kernels::AttentionShape attention_shape(const Tensor& q, const Tensor& k, const Tensor& v,
-                                                   const AttentionOptions& o) {
+    static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
+                             double epsilon) {
+        check_last_axis("layer_norm", x.shape(), scale.shape()[0]);
+        Tensor y(x.shape());
+        kernels::layer_norm<T>(x.rows(), x.channels(), epsilon, x.data(), scale.vector(),
+                               shift.vector(), y.data(), nullptr, nullptr);
+        return y;
+    }
+
+    static kernels::AttentionShape attention_shape(const Tensor& q, const Tensor& k,
+                                                   const Tensor& v, const AttentionOptions& o) {
         const Shape s = check_attention(q.shape(), k.shape(), v.shape(), o);
-        return {.batch = s[0], .queries = s[1], .keys = k.extent(1), .heads = o.heads, .head_width = s[2] / o.heads};
+        return {.batch = s[0],
+                .queries = s[1],
+                .keys = k.extent(1),
+                .heads = o.heads,
+                .head_width = s[2] / o.heads};
     }
     static kernels::AttentionMask attention_mask(const Array* mask) {
         if (!mask) return {};
         const Shape s = shape_of(*mask);
-        return {.data = mask->data(), .batch_stride = s[0] == 1 ? 0 : s[1] * s[2], .query_stride = s[1] == 1 ? 0 : s[2]};
+        return {.data = mask->data(),
+                .batch_stride = s[0] == 1 ? 0 : s[1] * s[2],
+                .query_stride = s[1] == 1 ? 0 : s[2]};
     }
-    static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& o) {
+    static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                            const AttentionOptions& o) {
         Tensor y(q.shape());
-        kernels::attention<T>(attention_shape(q, k, v, o), q.data(), k.data(), v.data(), attention_mask(o.mask), y.data(),
-                              nullptr);
+        kernels::attention<T>(attention_shape(q, k, v, o), q.data(), k.data(), v.data(),
+                              attention_mask(o.mask), y.data(), nullptr);
         return y;
     }
 
@@ -122,7 +148,8 @@ struct Cpu {
     static Tensor add_per_channel(const Tensor& x, const Tensor& y) {
         check_per_channel(x.shape(), y.shape());
         Tensor z(x.shape());
-        kernels::add_per_channel(x.extent(0), x.pixels(), x.channels(), x.data(), y.data(), z.data());
+        kernels::add_per_channel(x.extent(0), x.pixels(), x.channels(), x.data(), y.data(),
+                                 z.data());
         return z;
     }
     static Tensor scale(const Tensor& x, double factor) {
@@ -136,10 +163,12 @@ struct Cpu {
         for (const Tensor& part : parts) shapes.push_back(part.shape());
         const ConcatenationPlan plan(shapes, axis);
         Tensor y(plan.result);
-        const std::int64_t stride = std::accumulate(plan.run_lengths.begin(), plan.run_lengths.end(), std::int64_t{0});
+        const std::int64_t stride =
+            std::accumulate(plan.run_lengths.begin(), plan.run_lengths.end(), std::int64_t{0});
         std::int64_t offset = 0;
         for (std::size_t i = 0; i < parts.size(); ++i) {
-            kernels::copy_runs(plan.outer, plan.run_lengths[i], parts[i].data(), plan.run_lengths[i], y.data() + offset, stride);
+            kernels::copy_runs(plan.outer, plan.run_lengths[i], parts[i].data(),
+                               plan.run_lengths[i], y.data() + offset, stride);
             offset += plan.run_lengths[i];
         }
         return y;
@@ -147,13 +176,15 @@ struct Cpu {
     static Tensor slice(const Tensor& x, std::int64_t axis, std::int64_t begin, std::int64_t end) {
         const SlicePlan plan(x.shape(), axis, begin, end);
         Tensor y(plan.result);
-        kernels::copy_runs(plan.outer, plan.length, x.data() + plan.offset, plan.stride, y.data(), plan.length);
+        kernels::copy_runs(plan.outer, plan.length, x.data() + plan.offset, plan.stride, y.data(),
+                           plan.length);
         return y;
     }
     static Tensor reshape(const Tensor& x, const Shape& shape) { return x.reshaped(shape); }
     static Tensor transpose(const Tensor& x) {
         Shape shape = x.shape();
-        if (shape.size() < 2) throw ShapeError("transpose: " + to_string(shape) + ", expected at least two axes");
+        if (shape.size() < 2)
+            throw ShapeError("transpose: " + to_string(shape) + ", expected at least two axes");
         const std::int64_t rows = shape[shape.size() - 2], columns = shape.back();
         std::swap(shape[shape.size() - 2], shape.back());
         Tensor y(shape);
@@ -186,7 +217,8 @@ struct Cpu {
         Tensor y({static_cast<std::int64_t>(ids.size()), width});
         T* out = y.data();
         for (const std::int32_t id : ids)
-            out = std::copy_n(table.tensor().data() + check_id(id, table.shape()[0]) * width, width, out);
+            out = std::copy_n(table.tensor().data() + check_id(id, table.shape()[0]) * width, width,
+                              out);
         return y;
     }
     static Tensor select_tokens(const Tensor& x, std::span<const std::int32_t> positions) {
@@ -194,7 +226,8 @@ struct Cpu {
         Tensor y({s[0], s[2]});
         T* out = y.data();
         for (std::int64_t b = 0; b < s[0]; ++b)
-            out = std::copy_n(x.data() + (b * s[1] + positions[static_cast<std::size_t>(b)]) * s[2], s[2], out);
+            out = std::copy_n(x.data() + (b * s[1] + positions[static_cast<std::size_t>(b)]) * s[2],
+                              s[2], out);
         return y;
     }
 };

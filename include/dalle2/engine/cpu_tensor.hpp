@@ -84,10 +84,12 @@ public:
                 packed_ = kernels::pack_weights<T>(values, shape_[0], shape_[1], 1, 1);
                 break;
             case ParameterKind::convolution:
-                packed_ = kernels::pack_weights<T>(values, shape_[0], shape_[1], shape_[2], shape_[3]);
+                packed_ =
+                    kernels::pack_weights<T>(values, shape_[0], shape_[1], shape_[2], shape_[3]);
                 break;
             case ParameterKind::vector:
-                vector_ = std::make_shared<const std::vector<Accumulator<T>>>(values, values + count);
+                vector_ =
+                    std::make_shared<const std::vector<Accumulator<T>>>(values, values + count);
                 break;
             case ParameterKind::table:
             case ParameterKind::tensor:
@@ -123,8 +125,9 @@ public:
 
 private:
     [[noreturn]] void throw_not_loaded() const {
-        throw Error("a parameter of shape " + to_string(shape_) +
-                    " is used before its values were loaded, or not as the kind that it was made for");
+        throw Error(
+            "a parameter of shape " + to_string(shape_) +
+            " is used before its values were loaded, or not as the kind that it was made for");
     }
     template <class Pointer>
     const Pointer& require(const Pointer& pointer) const {

@@ -1,5 +1,6 @@
 // The textbook engine: each operation in a few lines over xtensor and Eigen, with no thought of
-// speed. It is what every other engine is compared with, and the place to read what an operation is.
+// speed. It is what every other engine is compared with, and the place to read what an operation
+// is.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +9,8 @@
 
 #include <Eigen/Core>
 
-#include <dalle2/engine/shape_checks.hpp>
 #include <dalle2/engine/concept.hpp>
+#include <dalle2/engine/shape_checks.hpp>
 
 namespace dalle2 {
 
@@ -51,8 +52,10 @@ struct Reference {
         return y;
     }
 
-    // y(h, w, o) = b(o) + Σ w(o, i, kh, kw) · x(stride·h + kh − padding, stride·w + kw − padding, i)
-    static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias, const Conv2dOptions& o) {
+    // y(h, w, o) = b(o) + Σ w(o, i, kh, kw) · x(stride·h + kh − padding, stride·w + kw − padding,
+    // i)
+    static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Conv2dOptions& o) {
         const Shape& w = weight.shape();
         const Shape in = check_picture("conv2d", shape(x), w[1]);
         const std::int64_t height = (in[1] + 2 * o.padding - w[2]) / o.stride + 1;
@@ -61,13 +64,16 @@ struct Reference {
         if (bias) y += bias->values;
         for (std::int64_t kh = 0; kh < w[2]; ++kh)
             for (std::int64_t kw = 0; kw < w[3]; ++kw) {
-                const Array tap = xt::view(weight.values, xt::all(), xt::all(), kh, kw);  // [out, in]
+                const Array tap =
+                    xt::view(weight.values, xt::all(), xt::all(), kh, kw);  // [out, in]
                 for (std::int64_t b = 0; b < in[0]; ++b)
                     for (std::int64_t h = 0; h < height; ++h)
                         for (std::int64_t v = 0; v < width; ++v) {
-                            const std::int64_t row = h * o.stride + kh - o.padding, column = v * o.stride + kw - o.padding;
+                            const std::int64_t row = h * o.stride + kh - o.padding,
+                                               column = v * o.stride + kw - o.padding;
                             if (row < 0 || row >= in[1] || column < 0 || column >= in[2]) continue;
-                            vector(&y(b, h, v, 0), w[0]) += matrix(tap, w[1]) * vector(&x(b, row, column, 0), w[1]);
+                            vector(&y(b, h, v, 0), w[0]) +=
+                                matrix(tap, w[1]) * vector(&x(b, row, column, 0), w[1]);
                         }
             }
         return y;
@@ -81,7 +87,8 @@ struct Reference {
         Array grouped = reshaped(x, {batch, pixels, o.groups, channels / o.groups});
         const Array mean = xt::mean(grouped, {1, 3}, xt::keep_dims);
         const Array variance = xt::mean(xt::square(grouped - mean), {1, 3}, xt::keep_dims);
-        const Array normalised = (grouped - mean) / xt::sqrt(variance + static_cast<float>(o.epsilon));
+        const Array normalised =
+            (grouped - mean) / xt::sqrt(variance + static_cast<float>(o.epsilon));
         Array y = reshaped(normalised, {batch, pixels, channels}) * scale.values + shift.values;
         if (modulation) {
             check_modulation(shape(x), shape(*modulation));
@@ -92,18 +99,22 @@ struct Reference {
         return activate(reshaped(y, shape(x)), o.activation);
     }
 
-    static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift, double epsilon) {
+    static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
+                             double epsilon) {
         check_last_axis("layer_norm", shape(x), scale.shape()[0]);
         const std::size_t last = x.dimension() - 1;
         const Array mean = xt::mean(x, {last}, xt::keep_dims);
         const Array variance = xt::mean(xt::square(x - mean), {last}, xt::keep_dims);
-        return (x - mean) / xt::sqrt(variance + static_cast<float>(epsilon)) * scale.values + shift.values;
+        return (x - mean) / xt::sqrt(variance + static_cast<float>(epsilon)) * scale.values +
+               shift.values;
     }
 
     // softmax(q·kᵀ/√d + mask)·v, head by head
-    static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& o) {
+    static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                            const AttentionOptions& o) {
         const Shape s = check_attention(shape(q), shape(k), shape(v), o);
-        const std::int64_t batch = s[0], queries = s[1], width = s[2], keys = shape(k)[1], d = width / o.heads;
+        const std::int64_t batch = s[0], queries = s[1], width = s[2], keys = shape(k)[1],
+                           d = width / o.heads;
         Tensor y = make_array(s);
         for (std::int64_t b = 0; b < batch; ++b)
             for (std::int64_t head = 0; head < o.heads; ++head) {
@@ -123,7 +134,8 @@ struct Reference {
         switch (activation) {
             case Activation::none: return x;
             case Activation::silu: return x / (1.0f + xt::exp(-x));
-            case Activation::gelu: return 0.5f * x * (1.0f + xt::erf(x / std::numbers::sqrt2_v<float>));
+            case Activation::gelu:
+                return 0.5f * x * (1.0f + xt::erf(x / std::numbers::sqrt2_v<float>));
             case Activation::quick_gelu: return x / (1.0f + xt::exp(-1.702f * x));
         }
         return x;
@@ -150,17 +162,21 @@ struct Reference {
         float* out = y.data();
         for (std::int64_t outer = 0; outer < plan.outer; ++outer)
             for (std::size_t i = 0; i < parts.size(); ++i)
-                out = std::copy_n(parts[i].data() + outer * plan.run_lengths[i], plan.run_lengths[i], out);
+                out = std::copy_n(parts[i].data() + outer * plan.run_lengths[i],
+                                  plan.run_lengths[i], out);
         return y;
     }
     static Tensor slice(const Tensor& x, std::int64_t axis, std::int64_t begin, std::int64_t end) {
         const SlicePlan plan(shape(x), axis, begin, end);
         Tensor y = make_array(plan.result);
         for (std::int64_t outer = 0; outer < plan.outer; ++outer)
-            std::copy_n(x.data() + outer * plan.stride + plan.offset, plan.length, y.data() + outer * plan.length);
+            std::copy_n(x.data() + outer * plan.stride + plan.offset, plan.length,
+                        y.data() + outer * plan.length);
         return y;
     }
-    static Tensor reshape(const Tensor& x, const Shape& new_shape) { return reshaped(x, new_shape); }
+    static Tensor reshape(const Tensor& x, const Shape& new_shape) {
+        return reshaped(x, new_shape);
+    }
     static Tensor transpose(const Tensor& x) {
         std::vector<std::size_t> order(x.dimension());
         for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -176,7 +192,8 @@ struct Reference {
         Tensor y = make_array({s[0], s[1] / 2, s[2] / 2, s[3]});
         for (std::int64_t dh = 0; dh < 2; ++dh)
             for (std::int64_t dw = 0; dw < 2; ++dw)
-                y += 0.25f * xt::view(x, xt::all(), xt::range(dh, s[1] / 2 * 2, 2), xt::range(dw, s[2] / 2 * 2, 2), xt::all());
+                y += 0.25f * xt::view(x, xt::all(), xt::range(dh, s[1] / 2 * 2, 2),
+                                      xt::range(dw, s[2] / 2 * 2, 2), xt::all());
         return y;
     }
     static Tensor upsample_nearest2(const Tensor& x) {
@@ -184,7 +201,8 @@ struct Reference {
         Tensor y = make_array({s[0], 2 * s[1], 2 * s[2], s[3]});
         for (std::int64_t dh = 0; dh < 2; ++dh)
             for (std::int64_t dw = 0; dw < 2; ++dw)
-                xt::view(y, xt::all(), xt::range(dh, 2 * s[1], 2), xt::range(dw, 2 * s[2], 2), xt::all()) = x;
+                xt::view(y, xt::all(), xt::range(dh, 2 * s[1], 2), xt::range(dw, 2 * s[2], 2),
+                         xt::all()) = x;
         return y;
     }
 
@@ -222,10 +240,13 @@ private:
     static MatrixMap matrix(Array& x, std::int64_t columns) {
         return matrix(x.data(), static_cast<std::int64_t>(x.size()) / columns, columns);
     }
-    static ConstVectorMap vector(const float* data, std::int64_t n) { return ConstVectorMap(data, n); }
+    static ConstVectorMap vector(const float* data, std::int64_t n) {
+        return ConstVectorMap(data, n);
+    }
     static VectorMap vector(float* data, std::int64_t n) { return VectorMap(data, n); }
 
-    static Matrix mask_of(const Array& mask, std::int64_t batch, std::int64_t queries, std::int64_t keys) {
+    static Matrix mask_of(const Array& mask, std::int64_t batch, std::int64_t queries,
+                          std::int64_t keys) {
         const Shape s = shape_of(mask);
         const std::int64_t b = s[0] == 1 ? 0 : batch;
         return Matrix::NullaryExpr(queries, keys, [&, b](Eigen::Index query, Eigen::Index key) {

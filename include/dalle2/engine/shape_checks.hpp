@@ -12,13 +12,14 @@ namespace dalle2 {
 
 inline void check_parameter_shape(const Shape& expected, const Shape& found) {
     if (expected != found)
-        throw ShapeError("parameter of shape " + to_string(found) + ", expected " + to_string(expected));
+        throw ShapeError("parameter of shape " + to_string(found) + ", expected " +
+                         to_string(expected));
 }
 
 inline void check_last_axis(const char* operation, const Shape& x, std::int64_t width) {
     if (x.empty() || x.back() != width)
-        throw ShapeError(std::string(operation) + ": input " + to_string(x) + ", expected a last axis of " +
-                         std::to_string(width));
+        throw ShapeError(std::string(operation) + ": input " + to_string(x) +
+                         ", expected a last axis of " + std::to_string(width));
 }
 
 // Returns x.
@@ -32,22 +33,26 @@ inline Shape check_picture(const char* operation, const Shape& x, std::int64_t c
 inline void check_groups(const Shape& x, std::int64_t channels, std::int64_t groups) {
     check_last_axis("group_norm", x, channels);
     if (groups < 1 || channels % groups)
-        throw ShapeError("group_norm: " + std::to_string(channels) + " channels in " + std::to_string(groups) +
-                         " groups, expected a divisor");
+        throw ShapeError("group_norm: " + std::to_string(channels) + " channels in " +
+                         std::to_string(groups) + " groups, expected a divisor");
 }
 
 // Returns q's shape.
-inline Shape check_attention(const Shape& q, const Shape& k, const Shape& v, const AttentionOptions& o) {
+inline Shape check_attention(const Shape& q, const Shape& k, const Shape& v,
+                             const AttentionOptions& o) {
     const bool shapes = q.size() == 3 && k.size() == 3 && k == v && q[0] == k[0] && q[2] == k[2];
     if (!shapes || o.heads < 1 || q[2] % o.heads)
-        throw ShapeError("attention: queries " + to_string(q) + ", keys " + to_string(k) + ", values " + to_string(v) +
-                         ", heads " + std::to_string(o.heads) +
-                         "; expected [batch, queries, width], twice [batch, keys, width], and heads dividing width");
+        throw ShapeError("attention: queries " + to_string(q) + ", keys " + to_string(k) +
+                         ", values " + to_string(v) + ", heads " + std::to_string(o.heads) +
+                         "; expected [batch, queries, width], twice [batch, keys, width], and "
+                         "heads dividing width");
     if (o.mask) {
         const Shape m = shape_of(*o.mask);
-        if (m.size() != 3 || (m[0] != 1 && m[0] != q[0]) || (m[1] != 1 && m[1] != q[1]) || m[2] != k[1])
-            throw ShapeError("attention: mask " + to_string(m) + ", expected [" + std::to_string(q[0]) + " or 1, " +
-                             std::to_string(q[1]) + " or 1, " + std::to_string(k[1]) + "]");
+        if (m.size() != 3 || (m[0] != 1 && m[0] != q[0]) || (m[1] != 1 && m[1] != q[1]) ||
+            m[2] != k[1])
+            throw ShapeError("attention: mask " + to_string(m) + ", expected [" +
+                             std::to_string(q[0]) + " or 1, " + std::to_string(q[1]) + " or 1, " +
+                             std::to_string(k[1]) + "]");
     }
     return q;
 }
@@ -75,7 +80,7 @@ inline void check_per_channel(const Shape& x, const Shape& y) {
 struct ConcatenationPlan {
     std::size_t axis;
     Shape result;
-    std::int64_t outer = 1;               // runs in each part
+    std::int64_t outer = 1;                 // runs in each part
     std::vector<std::int64_t> run_lengths;  // one for each part
 
     ConcatenationPlan(const std::vector<Shape>& shapes, std::int64_t requested_axis) {
@@ -83,7 +88,8 @@ struct ConcatenationPlan {
         const auto rank = static_cast<std::int64_t>(shapes[0].size());
         const std::int64_t from_front = requested_axis < 0 ? requested_axis + rank : requested_axis;
         if (from_front < 0 || from_front >= rank)
-            throw ShapeError("concatenate: axis " + std::to_string(requested_axis) + " of " + to_string(shapes[0]));
+            throw ShapeError("concatenate: axis " + std::to_string(requested_axis) + " of " +
+                             to_string(shapes[0]));
         axis = static_cast<std::size_t>(from_front);
         result = shapes[0];
         result[axis] = 0;
@@ -91,8 +97,8 @@ struct ConcatenationPlan {
             Shape others = shape;
             if (shape.size() == result.size()) others[axis] = result[axis];
             if (others != result)
-                throw ShapeError("concatenate: " + to_string(shapes[0]) + " and " + to_string(shape) + " along axis " +
-                                 std::to_string(axis));
+                throw ShapeError("concatenate: " + to_string(shapes[0]) + " and " +
+                                 to_string(shape) + " along axis " + std::to_string(axis));
             result[axis] += shape[axis];
         }
         std::int64_t inner = 1;
@@ -105,16 +111,17 @@ struct ConcatenationPlan {
 // A slice along one axis, as copies of contiguous runs out of x.
 struct SlicePlan {
     Shape result;
-    std::int64_t outer = 1;                        // runs
+    std::int64_t outer = 1;                           // runs
     std::int64_t length = 1, stride = 1, offset = 0;  // of a run, from run to run, before the first
 
-    SlicePlan(const Shape& x, std::int64_t requested_axis, std::int64_t begin, std::int64_t end) : result(x) {
+    SlicePlan(const Shape& x, std::int64_t requested_axis, std::int64_t begin, std::int64_t end)
+        : result(x) {
         const auto rank = static_cast<std::int64_t>(x.size());
         const std::int64_t from_front = requested_axis < 0 ? requested_axis + rank : requested_axis;
         if (from_front < 0 || from_front >= rank || begin < 0 || end < begin ||
             end > x[static_cast<std::size_t>(from_front)])
-            throw ShapeError("slice: " + std::to_string(begin) + " to " + std::to_string(end) + " of axis " +
-                             std::to_string(requested_axis) + " of " + to_string(x));
+            throw ShapeError("slice: " + std::to_string(begin) + " to " + std::to_string(end) +
+                             " of axis " + std::to_string(requested_axis) + " of " + to_string(x));
         const auto axis = static_cast<std::size_t>(from_front);
         std::int64_t inner = 1;
         for (std::size_t i = 0; i < axis; ++i) outer *= x[i];
@@ -129,16 +136,19 @@ struct SlicePlan {
 // Returns the id.
 inline std::int32_t check_id(std::int32_t id, std::int64_t rows) {
     if (id < 0 || id >= rows)
-        throw ShapeError("embedding: id " + std::to_string(id) + ", expected 0 to " + std::to_string(rows - 1));
+        throw ShapeError("embedding: id " + std::to_string(id) + ", expected 0 to " +
+                         std::to_string(rows - 1));
     return id;
 }
 
 // Returns x.
 inline Shape check_selection(const Shape& x, std::span<const std::int32_t> positions) {
     if (x.size() != 3 || static_cast<std::int64_t>(positions.size()) != x[0] ||
-        std::any_of(positions.begin(), positions.end(), [&](std::int32_t p) { return p < 0 || p >= x[1]; }))
-        throw ShapeError("select_tokens: " + std::to_string(positions.size()) + " positions in " + to_string(x) +
-                         ", expected one of 0.." + std::to_string(x.size() == 3 ? x[1] - 1 : 0) + " for each of the batch");
+        std::any_of(positions.begin(), positions.end(),
+                    [&](std::int32_t p) { return p < 0 || p >= x[1]; }))
+        throw ShapeError("select_tokens: " + std::to_string(positions.size()) + " positions in " +
+                         to_string(x) + ", expected one of 0.." +
+                         std::to_string(x.size() == 3 ? x[1] - 1 : 0) + " for each of the batch");
     return x;
 }
 

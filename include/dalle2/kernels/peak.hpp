@@ -1,5 +1,5 @@
-// The most that this machine's cores can multiply: loops that touch nothing but registers. The speed of
-// everything else is told as a share of it.
+// The most that this machine's cores can multiply: loops that touch nothing but registers. The
+// speed of everything else is told as a share of it.
 #pragma once
 
 #include <algorithm>
@@ -85,8 +85,8 @@ inline PeakLoop peak_loop([[maybe_unused]] Isa isa, [[maybe_unused]] bool bf16) 
 
 }  // namespace detail
 
-// What all threads together multiply and add in registers alone, in GFLOP/s: the best of several runs that
-// take so many seconds together.
+// What all threads together multiply and add in registers alone, in GFLOP/s: the best of several
+// runs that take so many seconds together.
 inline double measured_peak(bool bf16, double seconds = 0.1) {
     using Clock = std::chrono::steady_clock;
     const detail::PeakLoop loop = detail::peak_loop(current_isa(), bf16);

@@ -22,13 +22,14 @@ inline Array causal_mask(std::int64_t tokens, float forbidden) {
 
 // keep [batch · tokens] (1: a word, 0: padding) → [batch, 1, before + tokens + after]; the keys
 // before and after the tokens are always visible.
-inline Array padding_mask(std::span<const std::int32_t> keep, std::int64_t batch, std::int64_t before,
-                          std::int64_t after) {
+inline Array padding_mask(std::span<const std::int32_t> keep, std::int64_t batch,
+                          std::int64_t before, std::int64_t after) {
     const std::int64_t tokens = static_cast<std::int64_t>(keep.size()) / batch;
     Array mask = make_array({batch, 1, before + tokens + after});
     for (std::int64_t b = 0; b < batch; ++b)
         for (std::int64_t token = 0; token < tokens; ++token)
-            if (!keep[static_cast<std::size_t>(b * tokens + token)]) mask(b, 0, before + token) = masked_score;
+            if (!keep[static_cast<std::size_t>(b * tokens + token)])
+                mask(b, 0, before + token) = masked_score;
     return mask;
 }
 

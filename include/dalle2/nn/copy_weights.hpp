@@ -13,7 +13,9 @@ namespace dalle2 {
 template <template <Engine> class Module, Engine From, Engine To>
 void copy_weights(const Module<From>& from, Module<To>& to) {
     std::map<std::string, Array> values;
-    for_each_parameter(from, [&](const std::string& name, const auto& parameter) { values[name] = From::store(parameter); });
+    for_each_parameter(from, [&](const std::string& name, const auto& parameter) {
+        values[name] = From::store(parameter);
+    });
     for_each_parameter(to, [&](const std::string& name, auto& parameter) {
         const auto found = values.find(name);
         if (found == values.end()) throw ShapeError("no weights for the parameter " + name);

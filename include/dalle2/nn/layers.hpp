@@ -60,7 +60,9 @@ struct LayerNorm {
     typename E::Parameter weight, bias;
 
     explicit LayerNorm(std::int64_t width, double eps = 1e-5)
-        : epsilon(eps), weight({width}, ParameterKind::vector), bias({width}, ParameterKind::vector) {}
+        : epsilon(eps),
+          weight({width}, ParameterKind::vector),
+          bias({width}, ParameterKind::vector) {}
 
     typename E::Tensor operator()(const typename E::Tensor& x) const {
         return E::layer_norm(x, weight, bias, epsilon);
@@ -103,7 +105,8 @@ template <Engine E>
 struct Embedding {
     typename E::Parameter weight;
 
-    Embedding(std::int64_t rows, std::int64_t width) : weight({rows, width}, ParameterKind::table) {}
+    Embedding(std::int64_t rows, std::int64_t width)
+        : weight({rows, width}, ParameterKind::table) {}
 
     typename E::Tensor operator()(std::span<const std::int32_t> ids) const {
         return E::embedding(weight, ids);

@@ -1,4 +1,5 @@
-// The residual block of the UNets (diffusers' ResnetBlock2D; the ADM block of Dhariwal & Nichol 2021).
+// The residual block of the UNets (diffusers' ResnetBlock2D; the ADM block of Dhariwal & Nichol
+// 2021).
 #pragma once
 
 #include <optional>
@@ -37,11 +38,13 @@ struct ResnetBlock {
           resample(o.resample),
           norm1(o.in_channels, {o.groups, o.epsilon, Activation::silu}),
           conv1(o.in_channels, o.out_channels, 3, {.padding = 1}),
-          time_emb_proj(o.time_width, conditioning == TimeConditioning::scale_shift ? 2 * o.out_channels
-                                                                                    : o.out_channels),
+          time_emb_proj(o.time_width, conditioning == TimeConditioning::scale_shift
+                                          ? 2 * o.out_channels
+                                          : o.out_channels),
           norm2(o.out_channels, {o.groups, o.epsilon, Activation::silu}),
           conv2(o.out_channels, o.out_channels, 3, {.padding = 1}) {
-        if (o.in_channels != o.out_channels) conv_shortcut.emplace(o.in_channels, o.out_channels, 1, Conv2dOptions{});
+        if (o.in_channels != o.out_channels)
+            conv_shortcut.emplace(o.in_channels, o.out_channels, 1, Conv2dOptions{});
     }
 
     // x [batch, height, width, in], time [batch, time width], already through its activation

@@ -24,7 +24,8 @@ inline Array sinusoidal_embedding(std::span<const double> timesteps, std::int64_
             const double exponent = -std::log(10000.0) * static_cast<double>(i) /
                                     (static_cast<double>(half) - options.freq_shift);
             // The reference computes angles in single precision.
-            const float angle = static_cast<float>(timesteps[row]) * static_cast<float>(std::exp(exponent));
+            const float angle =
+                static_cast<float>(timesteps[row]) * static_cast<float>(std::exp(exponent));
             const std::int64_t cosine = options.flip_sin_to_cos ? i : half + i;
             const std::int64_t sine = options.flip_sin_to_cos ? half + i : i;
             result(row, cosine) = std::cos(angle);
@@ -39,7 +40,8 @@ template <Engine E>
 struct TimestepEmbedding {
     Linear<E> linear_1, linear_2;
 
-    TimestepEmbedding(std::int64_t in, std::int64_t width) : linear_1(in, width), linear_2(width, width) {}
+    TimestepEmbedding(std::int64_t in, std::int64_t width)
+        : linear_1(in, width), linear_2(width, width) {}
 
     typename E::Tensor operator()(const typename E::Tensor& sinusoid) const {
         return linear_2(E::activate(linear_1(sinusoid), Activation::silu));

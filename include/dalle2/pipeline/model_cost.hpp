@@ -23,7 +23,7 @@ inline TraceLog trace_text_encoder(const ClipTextConfig& config, std::int64_t ba
     const auto count = static_cast<std::size_t>(batch * tokens);
     const ClipTextEncoder<Trace> text_encoder(config);
     text_encoder(TokenBatch{batch, tokens, std::vector<std::int32_t>(count),
-                                              std::vector<std::int32_t>(count, 1)});
+                            std::vector<std::int32_t>(count, 1)});
     return log;
 }
 
@@ -32,8 +32,7 @@ inline TraceLog trace_image_encoder(const ClipImageConfig& config, std::int64_t 
     TraceLog log(bytes_per_element);
     const TraceLog::Scope scope(log);
     const ClipImageEncoder<Trace> image_encoder(config);
-    image_encoder(
-        Trace::tensor({batch, config.image_size, config.image_size, 3}));
+    image_encoder(Trace::tensor({batch, config.image_size, config.image_size, 3}));
     return log;
 }
 
@@ -43,10 +42,9 @@ inline TraceLog trace_prior(const PriorConfig& config, std::int64_t batch, std::
     const TraceLog::Scope scope(log);
     const auto embedding = Trace::tensor({batch, config.embedding_dim});
     const PriorTransformer<Trace> prior(config);
-    prior(
-        embedding, std::vector<double>(static_cast<std::size_t>(batch), 999.0), embedding,
-        Trace::tensor({batch, tokens, config.embedding_dim}),
-        std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1));
+    prior(embedding, std::vector<double>(static_cast<std::size_t>(batch), 999.0), embedding,
+          Trace::tensor({batch, tokens, config.embedding_dim}),
+          std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1));
     return log;
 }
 
@@ -56,8 +54,7 @@ inline TraceLog trace_text_projection(const TextProjectionConfig& config, std::i
     const TraceLog::Scope scope(log);
     const auto embedding = Trace::tensor({batch, config.clip_embeddings_dim});
     const TextProjection<Trace> projection(config);
-    projection(embedding, embedding,
-                                  Trace::tensor({batch, tokens, config.clip_embeddings_dim}));
+    projection(embedding, embedding, Trace::tensor({batch, tokens, config.clip_embeddings_dim}));
     return log;
 }
 
@@ -119,8 +116,9 @@ inline std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
     // The prompt, and the empty one to compare with.
     add.template operator()<ClipTextEncoder>("text_encoder", text_config, 2,
                                              trace_text_encoder(text_config, 1, tokens, bytes));
-    add.template operator()<PriorTransformer>("prior", prior_config, settings.prior_steps,
-                                              trace_prior(prior_config, prior_batch, tokens, bytes));
+    add.template operator()<PriorTransformer>(
+        "prior", prior_config, settings.prior_steps,
+        trace_prior(prior_config, prior_batch, tokens, bytes));
     add.template operator()<TextProjection>(
         "text_proj", projection_config, 1,
         trace_text_projection(projection_config, decoder_batch, tokens, bytes));

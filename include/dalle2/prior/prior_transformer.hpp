@@ -10,7 +10,7 @@
 namespace dalle2 {
 
 struct PriorConfig {
-    std::int64_t embedding_dim;        // of the CLIP embeddings
+    std::int64_t embedding_dim;                            // of the CLIP embeddings
     std::int64_t num_attention_heads, attention_head_dim;  // their product is the width
     std::int64_t num_layers;
     std::int64_t num_embeddings = 77;  // text tokens
@@ -43,7 +43,9 @@ struct PriorBlock {
     PriorBlock(std::int64_t width, std::int64_t num_heads)
         : heads(num_heads),
           norm1(width),
-          attn1{Linear<E>(width, width), Linear<E>(width, width), Linear<E>(width, width),
+          attn1{Linear<E>(width, width),
+                Linear<E>(width, width),
+                Linear<E>(width, width),
                 {Linear<E>(width, width)}},
           norm3(width),
           ff_in(width, 4 * width),
@@ -52,8 +54,8 @@ struct PriorBlock {
     // x [batch, tokens, width] → the same.
     Tensor operator()(Tensor x, const Array& mask) const {
         const Tensor h = norm1(x);
-        const Tensor attended =
-            E::attention(attn1.to_q(h), attn1.to_k(h), attn1.to_v(h), {.heads = heads, .mask = &mask});
+        const Tensor attended = E::attention(attn1.to_q(h), attn1.to_k(h), attn1.to_v(h),
+                                             {.heads = heads, .mask = &mask});
         x = E::add(x, attn1.to_out[0](attended));
         return E::add(x, ff_out(E::activate(ff_in(norm3(x)), Activation::gelu)));
     }
@@ -90,7 +92,8 @@ struct PriorTransformer {
     explicit PriorTransformer(const Config& c)
         : config(c),
           width(c.num_attention_heads * c.attention_head_dim),
-          positional_embedding({1, c.num_embeddings + c.additional_embeddings, width}, ParameterKind::tensor),
+          positional_embedding({1, c.num_embeddings + c.additional_embeddings, width},
+                               ParameterKind::tensor),
           prd_embedding({1, 1, width}, ParameterKind::tensor),
           clip_mean({1, c.embedding_dim}, ParameterKind::tensor),
           clip_std({1, c.embedding_dim}, ParameterKind::tensor),
@@ -107,20 +110,19 @@ struct PriorTransformer {
     // The clean image embedding, predicted from a noisy one: x [batch, embedding], in the prior's
     // normalised space; one timestep for each of the batch; text_embedding [batch, embedding];
     // text_states [batch, tokens, embedding]; keep [batch · tokens] (0: padding).
-    Tensor operator()(const Tensor& x, std::span<const double> timesteps, const Tensor& text_embedding,
-                      const Tensor& text_states, std::span<const std::int32_t> keep) const {
+    Tensor operator()(const Tensor& x, std::span<const double> timesteps,
+                      const Tensor& text_embedding, const Tensor& text_states,
+                      std::span<const std::int32_t> keep) const {
         const Shape text_shape = E::shape(text_states);
         const std::int64_t batch = text_shape[0], tokens = text_shape[1];
         const Array mask = attention_mask(keep, batch, tokens);
         const auto as_token = [&](const Tensor& t) { return E::reshape(t, {batch, 1, width}); };
 
         const Tensor time = time_embedding(E::from_array(sinusoidal_embedding(timesteps, width)));
-        Tensor h = E::concatenate({encoder_hidden_states_proj(text_states),
-                                   as_token(embedding_proj(text_embedding)),
-                                   as_token(time),
-                                   as_token(proj_in(x)),
-                                   E::repeat(E::value(prd_embedding), batch)},
-                                  1);                                              // [batch, tokens + 4, width]
+        Tensor h = E::concatenate(
+            {encoder_hidden_states_proj(text_states), as_token(embedding_proj(text_embedding)),
+             as_token(time), as_token(proj_in(x)), E::repeat(E::value(prd_embedding), batch)},
+            1);  // [batch, tokens + 4, width]
         h = E::add(h, positions(tokens));
         for (const PriorBlock<E>& block : transformer_blocks) h = block(h, mask);
         const std::int64_t query = tokens + config.additional_embeddings - 1;
@@ -151,12 +153,15 @@ private:
         const std::int64_t last = config.num_embeddings + config.additional_embeddings;
         const std::int64_t length = tokens + config.additional_embeddings;
         if (tokens == config.num_embeddings) return E::reshape(all, {length, width});
-        return E::reshape(E::concatenate({E::slice(all, 1, 0, tokens), E::slice(all, 1, config.num_embeddings, last)}, 1),
-                          {length, width});
+        return E::reshape(
+            E::concatenate(
+                {E::slice(all, 1, 0, tokens), E::slice(all, 1, config.num_embeddings, last)}, 1),
+            {length, width});
     }
 
     // [batch, tokens + 4, tokens + 4]: causal, and padding hidden.
-    Array attention_mask(std::span<const std::int32_t> keep, std::int64_t batch, std::int64_t tokens) const {
+    Array attention_mask(std::span<const std::int32_t> keep, std::int64_t batch,
+                         std::int64_t tokens) const {
         const std::int64_t length = tokens + config.additional_embeddings;
         const Array causal = causal_mask(length, masked_score);
         const Array padding = padding_mask(keep, batch, 0, config.additional_embeddings);

@@ -11,9 +11,10 @@
 namespace dalle2 {
 
 struct ClipTaskOptions {
-    // The inverse temperature learns, but not beyond this; CLIP's authors stop at 100. At a high one,
-    // texts need hardly differ to be told apart, and all that is seen gets packed into a few dimensions,
-    // out of which a decoder unpacks it with difficulty. A low one spreads it over all of them.
+    // The inverse temperature learns, but not beyond this; CLIP's authors stop at 100. At a high
+    // one, texts need hardly differ to be told apart, and all that is seen gets packed into a few
+    // dimensions, out of which a decoder unpacks it with difficulty. A low one spreads it over all
+    // of them.
     double largest_scale = 100;
 };
 
@@ -26,8 +27,8 @@ public:
     ClipImageEncoder<E> image_encoder;
     typename E::Parameter logit_scale;  // logarithm of the inverse temperature
 
-    ClipTask(const ClipTextConfig& text, const ClipImageConfig& image, SampleSource source, TextTokens tokens,
-             std::uint64_t seed, ClipTaskOptions options = {})
+    ClipTask(const ClipTextConfig& text, const ClipImageConfig& image, SampleSource source,
+             TextTokens tokens, std::uint64_t seed, ClipTaskOptions options = {})
         : text_encoder(text),
           image_encoder(image),
           logit_scale({1}, ParameterKind::vector),
@@ -45,16 +46,19 @@ public:
     ParameterSet<T>& parameters() { return parameters_; }
 
     Metrics gradients(std::uint64_t first, std::int64_t count, double share) {
-        const SampleBatch batch = read_batch(source_, first, count, image_encoder.config.image_size);
+        const SampleBatch batch =
+            read_batch(source_, first, count, image_encoder.config.image_size);
         const auto text = text_encoder(tokens_(batch.captions)).text_embedding;
         const auto image = image_encoder(E::from_array(batch.pictures));
-        const double log_scale =
-            std::min<double>(static_cast<double>(logit_scale.values()[0]), std::log(options_.largest_scale));
-        ContrastiveLoss loss = contrastive_loss(E::to_array(text), E::to_array(image), log_scale, equal(batch.captions));
+        const double log_scale = std::min<double>(static_cast<double>(logit_scale.values()[0]),
+                                                  std::log(options_.largest_scale));
+        ContrastiveLoss loss = contrastive_loss(E::to_array(text), E::to_array(image), log_scale,
+                                                equal(batch.captions));
         loss.text_gradient *= static_cast<float>(share);
         loss.image_gradient *= static_cast<float>(share);
         logit_scale.gradient()[0] += static_cast<Accumulator<T>>(share * loss.log_scale_gradient);
-        E::backward({{text, cpu_tensor<T>(loss.text_gradient)}, {image, cpu_tensor<T>(loss.image_gradient)}});
+        E::backward({{text, cpu_tensor<T>(loss.text_gradient)},
+                     {image, cpu_tensor<T>(loss.image_gradient)}});
         return {{"loss", loss.loss}, {"accuracy", loss.accuracy}, {"scale", std::exp(log_scale)}};
     }
 

@@ -1,6 +1,6 @@
 // The decoder learns from CLIP embeddings brought to mean 0 and deviation 1. The published format
-// knows nothing of that: it is folded into the first linear layers when a model is written, and taken
-// out of them when training begins with one.
+// knows nothing of that: it is folded into the first linear layers when a model is written, and
+// taken out of them when training begins with one.
 #pragma once
 
 #include <utility>
@@ -43,7 +43,8 @@ struct ConditionStatistics {
 
     EmbeddingNormalization<E> image, text;
 
-    explicit ConditionStatistics(const Config& c) : image(c.clip_embeddings_dim), text(c.clip_embeddings_dim) {}
+    explicit ConditionStatistics(const Config& c)
+        : image(c.clip_embeddings_dim), text(c.clip_embeddings_dim) {}
 
     template <class Self, class Visitor>
     static void visit(Self& self, Visitor&& visitor) {
@@ -69,9 +70,11 @@ void change_inputs(Linear<E>& layer, const Array& mean, const Array& deviation) 
 }
 
 template <Engine E>
-void change_inputs(TextProjection<E>& projection, const Array& image_mean, const Array& image_deviation,
-                   const Array& text_mean, const Array& text_deviation) {
-    change_inputs(projection.clip_image_embeddings_project_to_time_embeddings, image_mean, image_deviation);
+void change_inputs(TextProjection<E>& projection, const Array& image_mean,
+                   const Array& image_deviation, const Array& text_mean,
+                   const Array& text_deviation) {
+    change_inputs(projection.clip_image_embeddings_project_to_time_embeddings, image_mean,
+                  image_deviation);
     change_inputs(projection.clip_extra_context_tokens_proj, image_mean, image_deviation);
     change_inputs(projection.embedding_proj, text_mean, text_deviation);
     auto& none = projection.learned_classifier_free_guidance_embeddings;
@@ -83,8 +86,8 @@ void change_inputs(TextProjection<E>& projection, const Array& image_mean, const
 // From a projection that sees normalised embeddings to one that sees them as CLIP makes them.
 template <Engine E>
 void fold_statistics(TextProjection<E>& projection, const ConditionStatistics<E>& s) {
-    detail::change_inputs(projection, E::store(s.image.mean), E::store(s.image.deviation), E::store(s.text.mean),
-                          E::store(s.text.deviation));
+    detail::change_inputs(projection, E::store(s.image.mean), E::store(s.image.deviation),
+                          E::store(s.text.mean), E::store(s.text.deviation));
 }
 
 // The way back.

@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include <dalle2/data/emoji_scenes.hpp>
 #include <dalle2/clip/image_encoder.hpp>
 #include <dalle2/clip/text_encoder.hpp>
+#include <dalle2/data/emoji_scenes.hpp>
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
 #include <dalle2/diffusion/noise_schedule.hpp>
@@ -26,8 +26,10 @@ inline ClipTokenizer make_tokenizer() {
 }
 
 inline ClipTextConfig text_config(const ClipTokenizer& tokenizer) {
-    return {.encoder = {.hidden_size = embedding_width, .intermediate_size = 4 * embedding_width,
-                        .num_attention_heads = 3, .num_hidden_layers = 4},
+    return {.encoder = {.hidden_size = embedding_width,
+                        .intermediate_size = 4 * embedding_width,
+                        .num_attention_heads = 3,
+                        .num_hidden_layers = 4},
             .vocab_size = tokenizer.vocabulary_size(),
             .max_position_embeddings = max_tokens,
             .projection_dim = embedding_width,
@@ -35,69 +37,100 @@ inline ClipTextConfig text_config(const ClipTokenizer& tokenizer) {
 }
 
 inline ClipImageConfig image_config() {
-    return {.encoder = {.hidden_size = embedding_width, .intermediate_size = 4 * embedding_width,
-                        .num_attention_heads = 3, .num_hidden_layers = 4},
-            .image_size = 32, .patch_size = 8, .projection_dim = embedding_width};
+    return {.encoder = {.hidden_size = embedding_width,
+                        .intermediate_size = 4 * embedding_width,
+                        .num_attention_heads = 3,
+                        .num_hidden_layers = 4},
+            .image_size = 32,
+            .patch_size = 8,
+            .projection_dim = embedding_width};
 }
 
-// With a free temperature, whose inverse grew to 75, the nouns lay in about eleven dimensions; with this
-// bound in about fourteen. Whether that makes the decoder's work easier has not been measured.
+// With a free temperature, whose inverse grew to 75, the nouns lay in about eleven dimensions; with
+// this bound in about fourteen. Whether that makes the decoder's work easier has not been measured.
 inline constexpr double largest_clip_scale = 16;
 
 inline PriorConfig prior_config() {
-    return {.embedding_dim = embedding_width, .num_attention_heads = 3, .attention_head_dim = 64,
-            .num_layers = 4, .num_embeddings = max_tokens};
+    return {.embedding_dim = embedding_width,
+            .num_attention_heads = 3,
+            .attention_head_dim = 64,
+            .num_layers = 4,
+            .num_embeddings = max_tokens};
 }
 
 inline constexpr std::int64_t context_width = 128;
 
-// What a noun looks like is kept in the scales and shifts that the embedding sets at every level: the
-// wider the vector that they are computed from, the fewer pictures it takes to learn the nouns. A
-// generator of this shape without noise, after 10,000 scenes at 16 pixels, had a mean squared error of
-// 0.091 with 128 numbers, 0.079 with 512 and 0.072 with 1024; with 128 channels at 4×4 instead of 160
-// the last did not change, so the narrow bottom leaves the room for it.
+// What a noun looks like is kept in the scales and shifts that the embedding sets at every level:
+// the wider the vector that they are computed from, the fewer pictures it takes to learn the nouns.
+// A generator of this shape without noise, after 10,000 scenes at 16 pixels, had a mean squared
+// error of 0.091 with 128 numbers, 0.079 with 512 and 0.072 with 1024; with 128 channels at 4×4
+// instead of 160 the last did not change, so the narrow bottom leaves the room for it.
 inline UNetConfig decoder_config() {
-    return {.in_channels = 3, .out_channels = 6, .sample_size = 32,
-            .levels = {{.channels = 32},
-                       {.channels = 64},
-                       {.channels = 96, .down_attention = true, .up_attention = true, .head_width = 32},
-                       {.channels = 96, .down_attention = true, .up_attention = true, .head_width = 32}},
-            .layers_per_block = 1, .mid_attention = true, .context_width = context_width,
-            .norm_num_groups = 16, .conditioning = TimeConditioning::scale_shift, .time_width = 832};
+    return {.in_channels = 3,
+            .out_channels = 6,
+            .sample_size = 32,
+            .levels =
+                {{.channels = 32},
+                 {.channels = 64},
+                 {.channels = 96, .down_attention = true, .up_attention = true, .head_width = 32},
+                 {.channels = 96, .down_attention = true, .up_attention = true, .head_width = 32}},
+            .layers_per_block = 1,
+            .mid_attention = true,
+            .context_width = context_width,
+            .norm_num_groups = 16,
+            .conditioning = TimeConditioning::scale_shift,
+            .time_width = 832};
 }
 
 inline TextProjectionConfig text_projection_config() {
-    return {.clip_embeddings_dim = embedding_width, .time_embed_dim = time_embedding_width(decoder_config()),
+    return {.clip_embeddings_dim = embedding_width,
+            .time_embed_dim = time_embedding_width(decoder_config()),
             .cross_attention_dim = context_width,
             .clip_extra_context_tokens = 4};
 }
 
 // The upsampler sees the noisy picture and, behind it, the small one enlarged.
 inline UNetConfig upsampler_config() {
-    return {.in_channels = 6, .out_channels = 3, .sample_size = 128,
+    return {.in_channels = 6,
+            .out_channels = 3,
+            .sample_size = 128,
             .levels = {{.channels = 16}, {.channels = 32}, {.channels = 48}, {.channels = 64}},
-            .layers_per_block = 1, .norm_num_groups = 8};
+            .layers_per_block = 1,
+            .norm_num_groups = 8};
 }
 
 // The networks predict the clean sample: on data this small it learns what to draw where noise or v
 // learn mostly to copy.
 inline NoiseScheduleConfig schedule_config(VarianceType variance, double clip_range) {
-    return {.prediction_type = PredictionType::sample, .variance_type = variance, .clip_sample_range = clip_range};
+    return {.prediction_type = PredictionType::sample,
+            .variance_type = variance,
+            .clip_sample_range = clip_range};
 }
 
-inline NoiseScheduleConfig prior_schedule() { return schedule_config(VarianceType::fixed_small_log, 5); }
-inline NoiseScheduleConfig decoder_schedule() { return schedule_config(VarianceType::learned_range, 1); }
-inline NoiseScheduleConfig upsampler_schedule() { return schedule_config(VarianceType::fixed_small_log, 1); }
+inline NoiseScheduleConfig prior_schedule() {
+    return schedule_config(VarianceType::fixed_small_log, 5);
+}
+inline NoiseScheduleConfig decoder_schedule() {
+    return schedule_config(VarianceType::learned_range, 1);
+}
+inline NoiseScheduleConfig upsampler_schedule() {
+    return schedule_config(VarianceType::fixed_small_log, 1);
+}
 
 // How the model wants to be run. Chosen by benchmarks/quality.
 inline GenerationDefaults generation_defaults() {
-    return {.prior_steps = 25, .decoder_steps = 25, .super_resolution_steps = 7,
-            .prior_guidance_scale = 1.0, .decoder_guidance_scale = 1.0};
+    return {.prior_steps = 25,
+            .decoder_steps = 25,
+            .super_resolution_steps = 7,
+            .prior_guidance_scale = 1.0,
+            .decoder_guidance_scale = 1.0};
 }
 
 // Scenes as training samples; keeps what it needs of both arguments.
-inline SampleSource scene_samples(std::shared_ptr<const SceneRenderer> renderer, SceneStream stream) {
-    return [renderer = std::move(renderer), stream = std::move(stream)](std::uint64_t index, std::int64_t size, float* pixels) {
+inline SampleSource scene_samples(std::shared_ptr<const SceneRenderer> renderer,
+                                  SceneStream stream) {
+    return [renderer = std::move(renderer), stream = std::move(stream)](
+               std::uint64_t index, std::int64_t size, float* pixels) {
         if (pixels) renderer->render(stream.scene(index), static_cast<int>(size), pixels);
         return stream.caption(index);
     };

@@ -14,14 +14,16 @@
 namespace dalle2 {
 
 // Where a stage of a run ("clip", "prior", "decoder", "upsampler") keeps its state.
-inline std::filesystem::path stage_checkpoint(const std::filesystem::path& run, const std::string& stage) {
+inline std::filesystem::path stage_checkpoint(const std::filesystem::path& run,
+                                              const std::string& stage) {
     return run / stage / "checkpoint.safetensors";
 }
 
-// Loads the averaged weights of `module`, whose parameters the run calls prefix.name. Throws IoError
-// when the stage has no checkpoint yet, FormatError when it is of another model.
+// Loads the averaged weights of `module`, whose parameters the run calls prefix.name. Throws
+// IoError when the stage has no checkpoint yet, FormatError when it is of another model.
 template <Engine E, class Module>
-void load_averages(Module& module, const std::filesystem::path& checkpoint, const std::string& prefix) {
+void load_averages(Module& module, const std::filesystem::path& checkpoint,
+                   const std::string& prefix) {
     if (!std::filesystem::exists(checkpoint))
         throw IoError("no " + checkpoint.string() + "; train the stage \"" +
                       checkpoint.parent_path().filename().string() + "\" first");
@@ -32,7 +34,8 @@ void load_averages(Module& module, const std::filesystem::path& checkpoint, cons
             const std::string tensor = name + "/average";
             if (!file.contains(tensor) || file.view(tensor).shape != parameter.shape())
                 throw FormatError(checkpoint.string() + ": no tensor \"" + tensor + "\" of shape " +
-                                  to_string(parameter.shape()) + "; this checkpoint is of another model");
+                                  to_string(parameter.shape()) +
+                                  "; this checkpoint is of another model");
             E::load(parameter, file.to_array(tensor));
         },
         prefix);
@@ -40,7 +43,8 @@ void load_averages(Module& module, const std::filesystem::path& checkpoint, cons
 
 // The decoder's text projection, of embeddings as CLIP makes them.
 template <Engine E>
-TextProjection<E> trained_text_projection(const std::filesystem::path& run, const TextProjectionConfig& config) {
+TextProjection<E> trained_text_projection(const std::filesystem::path& run,
+                                          const TextProjectionConfig& config) {
     const std::filesystem::path checkpoint = stage_checkpoint(run, "decoder");
     TextProjection<E> projection(config);
     ConditionStatistics<E> statistics(config);
@@ -53,8 +57,9 @@ TextProjection<E> trained_text_projection(const std::filesystem::path& run, cons
 namespace detail {
 
 template <class Module>
-void export_component(const std::filesystem::path& run, const std::string& stage, const std::string& prefix,
-                      const typename Module::Config& config, const std::filesystem::path& model,
+void export_component(const std::filesystem::path& run, const std::string& stage,
+                      const std::string& prefix, const typename Module::Config& config,
+                      const std::filesystem::path& model,
                       const std::vector<std::string>& components, DType dtype) {
     Module module(config);
     load_averages<Reference>(module, stage_checkpoint(run, stage), prefix);
@@ -82,11 +87,12 @@ inline OrderedJson preprocessor_json(const ClipImageConfig& config) {
 
 }  // namespace detail
 
-// Writes what `run` has finished into a model directory, weights as `dtype`, and returns the names of
-// the stages that it found; what the directory has of other stages stays. The networks are those of
-// the recipe in emoji_model.hpp.
-inline std::vector<std::string> export_run(const std::filesystem::path& run, const std::filesystem::path& model,
-                                           DType dtype = DType::bf16, const GenerationDefaults& defaults = emoji_model::generation_defaults()) {
+// Writes what `run` has finished into a model directory, weights as `dtype`, and returns the names
+// of the stages that it found; what the directory has of other stages stays. The networks are those
+// of the recipe in emoji_model.hpp.
+inline std::vector<std::string> export_run(
+    const std::filesystem::path& run, const std::filesystem::path& model, DType dtype = DType::bf16,
+    const GenerationDefaults& defaults = emoji_model::generation_defaults()) {
     namespace recipe = emoji_model;
     std::vector<std::string> stages;
     const auto finished = [&](const std::string& stage) {
@@ -97,30 +103,37 @@ inline std::vector<std::string> export_run(const std::filesystem::path& run, con
     if (finished("clip")) {
         const ClipTokenizer tokenizer = ClipTokenizer::from_directory(run / "tokenizer");
         tokenizer.save(make_component_folder(model, "tokenizer"));
-        detail::export_component<ClipTextEncoder<Reference>>(run, "clip", "text_encoder", recipe::text_config(tokenizer), model,
-                                                  {"text_encoder"}, dtype);
-        detail::export_component<ClipImageEncoder<Reference>>(run, "clip", "image_encoder", recipe::image_config(), model,
-                                                   {"image_encoder"}, dtype);
+        detail::export_component<ClipTextEncoder<Reference>>(run, "clip", "text_encoder",
+                                                             recipe::text_config(tokenizer), model,
+                                                             {"text_encoder"}, dtype);
+        detail::export_component<ClipImageEncoder<Reference>>(
+            run, "clip", "image_encoder", recipe::image_config(), model, {"image_encoder"}, dtype);
         write_json(make_component_folder(model, "feature_extractor") / "preprocessor_config.json",
                    detail::preprocessor_json(recipe::image_config()));
     }
     if (finished("prior")) {
-        detail::export_component<PriorTransformer<Reference>>(run, "prior", "prior", recipe::prior_config(), model, {"prior"}, dtype);
+        detail::export_component<PriorTransformer<Reference>>(
+            run, "prior", "prior", recipe::prior_config(), model, {"prior"}, dtype);
         save_schedule_config(model, "prior_scheduler", recipe::prior_schedule());
     }
     if (finished("decoder")) {
-        save_component(model, "text_proj", trained_text_projection<Reference>(run, recipe::text_projection_config()), dtype);
-        detail::export_component<UNet<Reference>>(run, "decoder", "decoder", recipe::decoder_config(), model, {"decoder"}, dtype);
+        save_component(model, "text_proj",
+                       trained_text_projection<Reference>(run, recipe::text_projection_config()),
+                       dtype);
+        detail::export_component<UNet<Reference>>(
+            run, "decoder", "decoder", recipe::decoder_config(), model, {"decoder"}, dtype);
         save_schedule_config(model, "decoder_scheduler", recipe::decoder_schedule());
     }
     if (finished("upsampler")) {
-        detail::export_component<UNet<Reference>>(run, "upsampler", "super_res", recipe::upsampler_config(), model,
-                                       {"super_res_first", "super_res_last"}, dtype);
+        detail::export_component<UNet<Reference>>(run, "upsampler", "super_res",
+                                                  recipe::upsampler_config(), model,
+                                                  {"super_res_first", "super_res_last"}, dtype);
         save_schedule_config(model, "super_res_scheduler", recipe::upsampler_schedule());
     }
     std::vector<std::string> components;
     for (const ComponentKind& kind : component_kinds)
-        if (std::filesystem::exists(model / kind.name / kind.config_file)) components.emplace_back(kind.name);
+        if (std::filesystem::exists(model / kind.name / kind.config_file))
+            components.emplace_back(kind.name);
     save_generation_defaults(model, defaults);
     write_model_index(model, components);
     return stages;

@@ -20,14 +20,16 @@ inline std::uint64_t name_hash(const std::string& name) {
 }
 
 inline bool ends_with(const std::string& text, const std::string& ending) {
-    return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
+    return text.size() >= ending.size() &&
+           text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
 }
 
 }  // namespace detail
 
 // Weights: normal with deviation 1/√(fan in), which keeps the size of activations; biases 0, scales
-// of norms 1, tables and free tensors normal with deviation 0.02. `zeroed(name)` chooses weights that
-// start at zero: the last of each residual branch, so that a deep model starts as its shortcut.
+// of norms 1, tables and free tensors normal with deviation 0.02. `zeroed(name)` chooses weights
+// that start at zero: the last of each residual branch, so that a deep model starts as its
+// shortcut.
 template <class E, class Module>
 void initialize(Module& module, std::uint64_t seed,
                 const std::function<bool(const std::string&)>& zeroed = nullptr) {
@@ -38,10 +40,13 @@ void initialize(Module& module, std::uint64_t seed,
         if (kind == ParameterKind::vector) {
             if (detail::ends_with(name, "weight")) values.fill(1.0f);
         } else if (!(zeroed && zeroed(name))) {
-            const bool multiplied = kind == ParameterKind::matrix || kind == ParameterKind::convolution;
+            const bool multiplied =
+                kind == ParameterKind::matrix || kind == ParameterKind::convolution;
             const double deviation =
-                multiplied ? 1.0 / std::sqrt(static_cast<double>(element_count(shape) / shape[0])) : 0.02;
-            CounterGenerator(seed, detail::name_hash(name)).normal(0, {values.data(), values.size()});
+                multiplied ? 1.0 / std::sqrt(static_cast<double>(element_count(shape) / shape[0]))
+                           : 0.02;
+            CounterGenerator(seed, detail::name_hash(name))
+                .normal(0, {values.data(), values.size()});
             values *= static_cast<float>(deviation);
         }
         E::load(parameter, values);

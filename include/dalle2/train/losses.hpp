@@ -18,7 +18,7 @@ namespace dalle2 {
 
 struct ContrastiveLoss {
     double loss;
-    double accuracy;             // how often a picture's own text is its nearest, in this batch
+    double accuracy;  // how often a picture's own text is its nearest, in this batch
     Array text_gradient, image_gradient;  // [batch, embedding]
     double log_scale_gradient;
 };
@@ -32,7 +32,8 @@ inline std::pair<Array, std::vector<double>> unit_rows_and_lengths(const Array& 
     std::vector<double> lengths;
     for (std::int64_t row = 0; row < shape[0]; ++row) {
         double square = 0;
-        for (std::int64_t i = 0; i < shape[1]; ++i) square += static_cast<double>(x(row, i)) * static_cast<double>(x(row, i));
+        for (std::int64_t i = 0; i < shape[1]; ++i)
+            square += static_cast<double>(x(row, i)) * static_cast<double>(x(row, i));
         lengths.push_back(std::sqrt(std::max(square, 1e-24)));
         for (std::int64_t i = 0; i < shape[1]; ++i)
             unit(row, i) = static_cast<float>(static_cast<double>(x(row, i)) / lengths.back());
@@ -41,16 +42,17 @@ inline std::pair<Array, std::vector<double>> unit_rows_and_lengths(const Array& 
 }
 
 // From the gradient by a row's direction to that by the row itself.
-inline void through_normalisation(const Array& unit, const std::vector<double>& lengths, Array& gradient) {
+inline void through_normalisation(const Array& unit, const std::vector<double>& lengths,
+                                  Array& gradient) {
     const Shape shape = shape_of(unit);
     for (std::int64_t row = 0; row < shape[0]; ++row) {
         double along = 0;
         for (std::int64_t i = 0; i < shape[1]; ++i)
             along += static_cast<double>(gradient(row, i)) * static_cast<double>(unit(row, i));
         for (std::int64_t i = 0; i < shape[1]; ++i)
-            gradient(row, i) = static_cast<float>(
-                (static_cast<double>(gradient(row, i)) - along * static_cast<double>(unit(row, i))) /
-                lengths[static_cast<std::size_t>(row)]);
+            gradient(row, i) = static_cast<float>((static_cast<double>(gradient(row, i)) -
+                                                   along * static_cast<double>(unit(row, i))) /
+                                                  lengths[static_cast<std::size_t>(row)]);
     }
 }
 
@@ -58,8 +60,8 @@ inline void through_normalisation(const Array& unit, const std::vector<double>& 
 
 // CLIP's symmetric cross-entropy over the cosines of all texts and pictures of a batch, times
 // exp(log_scale) (Radford et al. 2021, figure 3). text and image [batch, embedding]; row i belongs
-// to row i. `same_text[i·batch + j]`, when given, marks pairs that are equally right, which are left
-// out of each other's sums.
+// to row i. `same_text[i·batch + j]`, when given, marks pairs that are equally right, which are
+// left out of each other's sums.
 inline ContrastiveLoss contrastive_loss(const Array& text, const Array& image, double log_scale,
                                         const std::vector<bool>& same_text = {}) {
     const std::int64_t n = shape_of(text)[0], width = shape_of(text)[1];
@@ -73,15 +75,19 @@ inline ContrastiveLoss contrastive_loss(const Array& text, const Array& image, d
     Eigen::MatrixXd logits = cosines.cast<double>() * scale;
     for (std::int64_t i = 0; i < n; ++i)
         for (std::int64_t j = 0; j < n; ++j)
-            if (i != j && !same_text.empty() && same_text[static_cast<std::size_t>(i * n + j)]) logits(i, j) = -1e9;
+            if (i != j && !same_text.empty() && same_text[static_cast<std::size_t>(i * n + j)])
+                logits(i, j) = -1e9;
 
-    const Eigen::VectorXd row_max = logits.rowwise().maxCoeff(), column_max = logits.colwise().maxCoeff();
+    const Eigen::VectorXd row_max = logits.rowwise().maxCoeff(),
+                          column_max = logits.colwise().maxCoeff();
     Eigen::MatrixXd by_row = (logits.colwise() - row_max).array().exp();
     Eigen::MatrixXd by_column = (logits.rowwise() - column_max.transpose()).array().exp();
     const Eigen::VectorXd row_sum = by_row.rowwise().sum(), column_sum = by_column.colwise().sum();
     ContrastiveLoss result{};
     for (std::int64_t i = 0; i < n; ++i) {
-        result.loss += 0.5 * (row_max(i) + std::log(row_sum(i)) + column_max(i) + std::log(column_sum(i))) - logits(i, i);
+        result.loss +=
+            0.5 * (row_max(i) + std::log(row_sum(i)) + column_max(i) + std::log(column_sum(i))) -
+            logits(i, i);
         Eigen::Index nearest = 0;
         logits.col(i).maxCoeff(&nearest);
         result.accuracy += nearest == i;
@@ -122,7 +128,8 @@ inline RegressionLoss mean_squared_error(const Array& prediction, const Array& t
         const double weight = (weights.empty() ? 1.0 : weights[static_cast<std::size_t>(b)]) /
                               (static_cast<double>(count) * static_cast<double>(batch));
         for (std::int64_t i = b * count; i < (b + 1) * count; ++i) {
-            const double difference = static_cast<double>(prediction.data()[i]) - static_cast<double>(target.data()[i]);
+            const double difference =
+                static_cast<double>(prediction.data()[i]) - static_cast<double>(target.data()[i]);
             result.loss += weight * difference * difference;
             result.gradient.data()[i] = static_cast<float>(2 * weight * difference);
         }
@@ -131,19 +138,23 @@ inline RegressionLoss mean_squared_error(const Array& prediction, const Array& t
 }
 
 struct DenoisingLoss {
-    double loss;        // the weighted error of the prediction
-    double bound;       // the variational bound's term, in bits per element, not weighted; 0 if there is no variance
-    Array gradient;     // by the network's output
+    double loss;   // the weighted error of the prediction
+    double bound;  // the variational bound's term, in bits per element, not weighted; 0 if there is
+                   // no variance
+    Array gradient;  // by the network's output
 };
 
 // The loss of a diffusion UNet on a batch of noisy pictures (Nichol & Dhariwal 2021, L_hybrid).
-// clean, noise, noisy [batch, height, width, channels]; output the same, or with twice the channels,
-// the second half being the variance fraction; weights: of each picture's squared error; previous: the
-// timesteps that the variance is learned for a step back to, -1 for timestep 0; empty where no variance is.
-inline DenoisingLoss denoising_loss(const NoiseSchedule& schedule, std::span<const std::int64_t> timesteps,
+// clean, noise, noisy [batch, height, width, channels]; output the same, or with twice the
+// channels, the second half being the variance fraction; weights: of each picture's squared error;
+// previous: the timesteps that the variance is learned for a step back to, -1 for timestep 0; empty
+// where no variance is.
+inline DenoisingLoss denoising_loss(const NoiseSchedule& schedule,
+                                    std::span<const std::int64_t> timesteps,
                                     std::span<const std::int64_t> previous, const Array& clean,
                                     const Array& noise, const Array& noisy, const Array& output,
-                                    const std::vector<double>& weights, double bound_weight = 0.001) {
+                                    const std::vector<double>& weights,
+                                    double bound_weight = 0.001) {
     const Shape shape = shape_of(clean);
     const std::int64_t batch = shape[0], channels = shape[3], pixels = shape[1] * shape[2];
     const std::int64_t out_channels = shape_of(output)[3];
@@ -151,10 +162,14 @@ inline DenoisingLoss denoising_loss(const NoiseSchedule& schedule, std::span<con
     DenoisingLoss result{0, 0, make_array(shape_of(output))};
     std::vector<double> losses(static_cast<std::size_t>(batch)), bounds(losses);
     kernels::parallel_for(batch, [&](std::int64_t b, int) {
-        const auto picture = [&](const Array& x) { return std::span(x.data() + b * pixels * channels, count); };
+        const auto picture = [&](const Array& x) {
+            return std::span(x.data() + b * pixels * channels, count);
+        };
         const std::int64_t t = timesteps[static_cast<std::size_t>(b)];
-        std::vector<float> target(count), prediction(count), fraction(count), fraction_gradient(count);
-        prediction_target(schedule.config.prediction_type, schedule.signal_and_noise(t), picture(clean), picture(noise), target);
+        std::vector<float> target(count), prediction(count), fraction(count),
+            fraction_gradient(count);
+        prediction_target(schedule.config.prediction_type, schedule.signal_and_noise(t),
+                          picture(clean), picture(noise), target);
         const float* out = output.data() + b * pixels * out_channels;
         float* gradient = result.gradient.data() + b * pixels * out_channels;
         for (std::int64_t i = 0; i < pixels; ++i)
@@ -163,25 +178,30 @@ inline DenoisingLoss denoising_loss(const NoiseSchedule& schedule, std::span<con
                 prediction[at] = out[i * out_channels + c];
                 if (out_channels > channels) fraction[at] = out[i * out_channels + channels + c];
             }
-        const double weight = weights[static_cast<std::size_t>(b)] / (static_cast<double>(count) * static_cast<double>(batch));
+        const double weight = weights[static_cast<std::size_t>(b)] /
+                              (static_cast<double>(count) * static_cast<double>(batch));
         double loss = 0;
         for (std::int64_t i = 0; i < pixels; ++i)
             for (std::int64_t c = 0; c < channels; ++c) {
                 const auto at = static_cast<std::size_t>(i * channels + c);
-                const double difference = static_cast<double>(prediction[at]) - static_cast<double>(target[at]);
+                const double difference =
+                    static_cast<double>(prediction[at]) - static_cast<double>(target[at]);
                 loss += weight * difference * difference;
                 gradient[i * out_channels + c] = static_cast<float>(2 * weight * difference);
             }
         losses[static_cast<std::size_t>(b)] = loss;
         if (out_channels == channels) return;
         const std::int64_t before = previous[static_cast<std::size_t>(b)];
-        const double share = bound_weight * static_cast<double>(schedule.size()) / static_cast<double>((t - before) * batch);
+        const double share = bound_weight * static_cast<double>(schedule.size()) /
+                             static_cast<double>((t - before) * batch);
         bounds[static_cast<std::size_t>(b)] =
-            variational_bound(schedule, t, before, picture(clean), picture(noisy), prediction, fraction, fraction_gradient, share) /
+            variational_bound(schedule, t, before, picture(clean), picture(noisy), prediction,
+                              fraction, fraction_gradient, share) /
             static_cast<double>(batch);
         for (std::int64_t i = 0; i < pixels; ++i)
             for (std::int64_t c = 0; c < channels; ++c)
-                gradient[i * out_channels + channels + c] = fraction_gradient[static_cast<std::size_t>(i * channels + c)];
+                gradient[i * out_channels + channels + c] =
+                    fraction_gradient[static_cast<std::size_t>(i * channels + c)];
     });
     for (const double loss : losses) result.loss += loss;
     for (const double bound : bounds) result.bound += bound;

@@ -1,5 +1,5 @@
-// What a stage draws by now, to look at while it trains: true pictures above, and below each the one
-// that the averaged weights of the last checkpoint make of the same condition.
+// What a stage draws by now, to look at while it trains: true pictures above, and below each the
+// one that the averaged weights of the last checkpoint make of the same condition.
 #pragma once
 
 #include <filesystem>
@@ -27,19 +27,22 @@ inline Picture preview_sheet(const Array& truth, const Array& drawn, int enlarge
     std::vector<Picture> pictures;
     for (std::int64_t row = 0; row < preview_count / columns; ++row)
         for (const Array* source : {&truth, &drawn})
-            for (std::int64_t i = 0; i < columns; ++i) pictures.push_back(picture_from_array(*source, row * columns + i));
+            for (std::int64_t i = 0; i < columns; ++i)
+                pictures.push_back(picture_from_array(*source, row * columns + i));
     return contact_sheet(pictures, {.columns = columns, .enlarge = enlarge});
 }
 
 }  // namespace detail
 
-// The decoder on the embeddings of true pictures and their captions, without guidance. Throws IoError
-// and FormatError as load_averages does.
+// The decoder on the embeddings of true pictures and their captions, without guidance. Throws
+// IoError and FormatError as load_averages does.
 template <class T>
-Picture decoder_preview(const std::filesystem::path& run, const TextProjectionConfig& projection_config,
-                        const UNetConfig& config, const NoiseScheduleConfig& schedule,
-                        const ClipTextEncoder<Cpu<T>>& text_encoder, const ClipImageEncoder<Cpu<T>>& image_encoder,
-                        const SampleSource& source, const TextTokens& tokens) {
+Picture decoder_preview(const std::filesystem::path& run,
+                        const TextProjectionConfig& projection_config, const UNetConfig& config,
+                        const NoiseScheduleConfig& schedule,
+                        const ClipTextEncoder<Cpu<T>>& text_encoder,
+                        const ClipImageEncoder<Cpu<T>>& image_encoder, const SampleSource& source,
+                        const TextTokens& tokens) {
     using E = Cpu<T>;
     const BufferPool pool;  // not the training's, which would keep the memory
     const BufferPool::Scope scope(pool);
@@ -50,21 +53,24 @@ Picture decoder_preview(const std::filesystem::path& run, const TextProjectionCo
     const SampleBatch batch = read_batch(source, 0, preview_count, config.sample_size);
     const Array embeddings = E::to_array(image_encoder(E::from_array(batch.pictures)));
     TorchGenerator generator(0);
-    const Array drawn = decoder.sample(embeddings, encode_text(text_encoder, tokens(batch.captions)),
-                                       encode_text(text_encoder, tokens({""})), generator, {.steps = 25});
+    const Array drawn =
+        decoder.sample(embeddings, encode_text(text_encoder, tokens(batch.captions)),
+                       encode_text(text_encoder, tokens({""})), generator, {.steps = 25});
     return detail::preview_sheet(batch.pictures, drawn, 2);
 }
 
 // The upsampler on true pictures made small.
 template <class T>
 Picture upsampler_preview(const std::filesystem::path& run, const UNetConfig& config,
-                          const NoiseScheduleConfig& schedule, std::int64_t low_size, const SampleSource& source) {
+                          const NoiseScheduleConfig& schedule, std::int64_t low_size,
+                          const SampleSource& source) {
     using E = Cpu<T>;
     const BufferPool pool;  // not the training's, which would keep the memory
     const BufferPool::Scope scope(pool);
     UNet<E> unet(config);
     load_averages<E>(unet, stage_checkpoint(run, "upsampler"), "super_res");
-    const Upsampler<E> upsampler(std::move(unet), std::nullopt, UnClipSampler(NoiseSchedule(schedule)));
+    const Upsampler<E> upsampler(std::move(unet), std::nullopt,
+                                 UnClipSampler(NoiseSchedule(schedule)));
     const SampleBatch large = read_batch(source, 0, preview_count, config.sample_size);
     const SampleBatch small = read_batch(source, 0, preview_count, low_size);
     TorchGenerator generator(0);

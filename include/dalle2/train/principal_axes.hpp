@@ -1,8 +1,9 @@
-// CLIP's space turned so that its axes are the principal ones of the pictures' embeddings, the widest
-// first. Cosines, and with them all that CLIP says, stay what they were; but a mean and a deviation
-// for each axis, which is all that the prior's format has room for, now whiten the embeddings
-// altogether: what tells two nouns apart counts as much as what tells two backgrounds apart, although
-// it is a smaller part of an embedding. (Ramesh et al. 2022, section 2.2, take the same axes.)
+// CLIP's space turned so that its axes are the principal ones of the pictures' embeddings, the
+// widest first. Cosines, and with them all that CLIP says, stay what they were; but a mean and a
+// deviation for each axis, which is all that the prior's format has room for, now whiten the
+// embeddings altogether: what tells two nouns apart counts as much as what tells two backgrounds
+// apart, although it is a smaller part of an embedding. (Ramesh et al. 2022, section 2.2, take the
+// same axes.)
 #pragma once
 
 #include <algorithm>
@@ -23,14 +24,15 @@ struct ColumnStatistics {
     Array mean, deviation;
 };
 
-// rows [rows, columns], at least one. A column narrower than a fiftieth of the widest counts as that
-// wide: in bfloat16 it holds little but rounding, which division must not make large.
+// rows [rows, columns], at least one. A column narrower than a fiftieth of the widest counts as
+// that wide: in bfloat16 it holds little but rounding, which division must not make large.
 inline ColumnStatistics column_statistics(const Array& rows) {
     using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     const std::int64_t count = shape_of(rows)[0], width = shape_of(rows)[1];
     const Eigen::MatrixXd x = Eigen::Map<const Matrix>(rows.data(), count, width).cast<double>();
     const Eigen::RowVectorXd mean = x.colwise().mean();
-    const Eigen::RowVectorXd deviation = (x.rowwise() - mean).array().square().colwise().mean().sqrt();
+    const Eigen::RowVectorXd deviation =
+        (x.rowwise() - mean).array().square().colwise().mean().sqrt();
     const double least = std::max(0.02 * deviation.maxCoeff(), 1e-12);
     ColumnStatistics result{make_array({width}), make_array({width})};
     for (std::int64_t i = 0; i < width; ++i) {
@@ -60,7 +62,8 @@ inline Array principal_axes(const Array& rows) {
     return axes;
 }
 
-// axes · weight: a projection into the space [space, in], as the rows of `weight` are, into the turned one.
+// axes · weight: a projection into the space [space, in], as the rows of `weight` are, into the
+// turned one.
 template <class Values>
 void turn_projection(const Array& axes, Values& weight) {
     using Scalar = typename Values::value_type;

@@ -24,8 +24,8 @@ public:
 
     PriorTransformer<E> prior;
 
-    // The encoders are trained already and stay as they are. clip_mean and clip_std [embedding] bring
-    // the embeddings of pictures to mean 0 and deviation 1.
+    // The encoders are trained already and stay as they are. clip_mean and clip_std [embedding]
+    // bring the embeddings of pictures to mean 0 and deviation 1.
     PriorTask(const PriorConfig& config, const NoiseSchedule& schedule,
               std::shared_ptr<const ClipTextEncoder<Frozen>> text_encoder,
               std::shared_ptr<const ClipImageEncoder<Frozen>> image_encoder, const Array& clip_mean,
@@ -64,7 +64,8 @@ public:
         std::vector<double> timesteps;
         for (std::int64_t b = 0; b < count; ++b) {
             const CounterGenerator random = random_.fork(first + static_cast<std::uint64_t>(b));
-            if (random.uniform(0) < options_.text_drop) batch.captions[static_cast<std::size_t>(b)].clear();
+            if (random.uniform(0) < options_.text_drop)
+                batch.captions[static_cast<std::size_t>(b)].clear();
             const std::int64_t t = random.below(1, static_cast<std::uint32_t>(schedule_.size()));
             timesteps.push_back(static_cast<double>(t));
             const std::span<float> row(noisy.data() + b * width, static_cast<std::size_t>(width));
@@ -73,8 +74,9 @@ public:
         }
         const TokenBatch tokens = tokens_(batch.captions);
         const auto text = (*text_encoder_)(tokens);
-        const auto predicted = prior(E::from_array(noisy), timesteps, E::constant(text.text_embedding),
-                                     E::constant(text.hidden_states), tokens.mask);
+        const auto predicted =
+            prior(E::from_array(noisy), timesteps, E::constant(text.text_embedding),
+                  E::constant(text.hidden_states), tokens.mask);
         RegressionLoss loss = mean_squared_error(E::to_array(predicted), clean);
         loss.gradient *= static_cast<float>(share);
         E::backward({{predicted, cpu_tensor<T>(loss.gradient)}});

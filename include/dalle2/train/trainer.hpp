@@ -1,5 +1,5 @@
-// The training loop: steps, log, checkpoints. A run lives in a folder and goes on from there, bit for
-// bit, whenever and however it was stopped.
+// The training loop: steps, log, checkpoints. A run lives in a folder and goes on from there, bit
+// for bit, whenever and however it was stopped.
 #pragma once
 
 #include <charconv>
@@ -17,38 +17,43 @@
 namespace dalle2 {
 
 struct TrainerOptions {
-    std::filesystem::path folder;          // of the run: checkpoint.safetensors, log.jsonl
-    std::int64_t batch = 32;               // samples in one optimiser step
-    std::int64_t accumulation = 1;         // parts that a batch is computed in, to save memory
+    std::filesystem::path folder;   // of the run: checkpoint.safetensors, log.jsonl
+    std::int64_t batch = 32;        // samples in one optimiser step
+    std::int64_t accumulation = 1;  // parts that a batch is computed in, to save memory
     LearningRate learning_rate = {};
     OptimizerOptions optimizer = {};
-    std::int64_t checkpoint_every = 500;   // steps
-    std::int64_t log_every = 20;           // steps
-    std::uint64_t first_sample = 0;        // where this run begins in its data
-    std::function<void()> on_checkpoint = nullptr;  // called after one was saved, but not after the last
+    std::int64_t checkpoint_every = 500;  // steps
+    std::int64_t log_every = 20;          // steps
+    std::uint64_t first_sample = 0;       // where this run begins in its data
+    std::function<void()> on_checkpoint =
+        nullptr;  // called after one was saved, but not after the last
 };
 
 struct TrainingProgress {
     std::int64_t step, steps;
-    Metrics metrics;               // means since the last report
-    double gradient_norm;          // the same
+    Metrics metrics;       // means since the last report
+    double gradient_norm;  // the same
     double learning_rate;
     double samples_per_second;
     double seconds_left;
-    std::int64_t skipped_steps;    // gradients that were not finite, since this process began
+    std::int64_t skipped_steps;  // gradients that were not finite, since this process began
 };
 
 template <TrainingTask Task>
 class Trainer {
 public:
     Trainer(Task& task, TrainerOptions options) : task_(task), options_(std::move(options)) {
-        if (options_.batch < 1 || options_.accumulation < 1 || options_.batch % options_.accumulation)
+        if (options_.batch < 1 || options_.accumulation < 1 ||
+            options_.batch % options_.accumulation)
             throw ConfigError("a batch of " + std::to_string(options_.batch) + " samples in " +
-                              std::to_string(options_.accumulation) + " parts; expected a multiple");
+                              std::to_string(options_.accumulation) +
+                              " parts; expected a multiple");
         std::filesystem::create_directories(options_.folder);
     }
 
-    std::filesystem::path checkpoint_path() const { return options_.folder / "checkpoint.safetensors"; }
+    std::filesystem::path checkpoint_path() const {
+        return options_.folder / "checkpoint.safetensors";
+    }
     std::int64_t step() const { return step_; }
 
     // Goes on from the folder's checkpoint, if there is one; says whether there was.
@@ -59,9 +64,11 @@ public:
             std::int64_t value = -1;
             const auto found = metadata.find(key);
             if (found != metadata.end())
-                std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+                std::from_chars(found->second.data(), found->second.data() + found->second.size(),
+                                value);
             if (value < 0)
-                throw FormatError(checkpoint_path().string() + ": no number \"" + key + "\" in its metadata");
+                throw FormatError(checkpoint_path().string() + ": no number \"" + key +
+                                  "\" in its metadata");
             return value;
         };
         step_ = number("step");
@@ -74,9 +81,10 @@ public:
                         {{"step", std::to_string(step_)}, {"sample", std::to_string(sample_)}});
     }
 
-    // Trains until step learning_rate.steps or until asked to stop, and saves. report is called every
-    // log_every steps.
-    void run(const std::function<void(const TrainingProgress&)>& report = nullptr, std::stop_token stop = {}) {
+    // Trains until step learning_rate.steps or until asked to stop, and saves. report is called
+    // every log_every steps.
+    void run(const std::function<void(const TrainingProgress&)>& report = nullptr,
+             std::stop_token stop = {}) {
         const BufferPool::Scope scope(pool_);
         if (step_ == 0) sample_ = options_.first_sample;
         const std::int64_t steps = options_.learning_rate.steps;
@@ -98,9 +106,15 @@ public:
                 const double seconds = std::chrono::duration<double>(now - begin).count();
                 for (auto& [name, value] : sums) value /= static_cast<double>(summed);
                 const double count = static_cast<double>(summed);
-                const TrainingProgress progress{step_, steps, sums, norms / count, rate,
-                                                count * static_cast<double>(options_.batch) / seconds,
-                                                seconds / count * static_cast<double>(steps - step_), skipped};
+                const TrainingProgress progress{
+                    step_,
+                    steps,
+                    sums,
+                    norms / count,
+                    rate,
+                    count * static_cast<double>(options_.batch) / seconds,
+                    seconds / count * static_cast<double>(steps - step_),
+                    skipped};
                 log(progress);
                 if (report) report(progress);
                 sums.clear();
@@ -143,7 +157,8 @@ private:
         file.precision(6);
         file << "{\"step\": " << p.step;
         for (const auto& [name, value] : p.metrics) file << ", \"" << name << "\": " << value;
-        file << ", \"gradient_norm\": " << p.gradient_norm << ", \"learning_rate\": " << p.learning_rate
+        file << ", \"gradient_norm\": " << p.gradient_norm
+             << ", \"learning_rate\": " << p.learning_rate
              << ", \"samples_per_second\": " << p.samples_per_second << "}\n";
     }
 

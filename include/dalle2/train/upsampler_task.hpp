@@ -10,10 +10,10 @@ namespace dalle2 {
 struct UpsamplerTaskOptions {
     std::int64_t low_size = 32;  // of the small picture
     std::int64_t crop = 64;      // trains on squares of this size; the network is convolutional
-    // The small picture is spoilt by noise of a deviation drawn up to this, because what the decoder
-    // will hand over is not perfect either.
+    // The small picture is spoilt by noise of a deviation drawn up to this, because what the
+    // decoder will hand over is not perfect either.
     double largest_noise = 0.15;
-    double largest_weight = 6;   // as the decoder's
+    double largest_weight = 6;  // as the decoder's
 };
 
 template <class T>
@@ -23,12 +23,17 @@ public:
 
     UNet<E> unet;
 
-    UpsamplerTask(const UNetConfig& config, const NoiseSchedule& schedule, SampleSource source, std::uint64_t seed,
-                  UpsamplerTaskOptions options = {})
-        : unet(config), schedule_(schedule), source_(std::move(source)), random_(seed, 3), options_(options) {
+    UpsamplerTask(const UNetConfig& config, const NoiseSchedule& schedule, SampleSource source,
+                  std::uint64_t seed, UpsamplerTaskOptions options = {})
+        : unet(config),
+          schedule_(schedule),
+          source_(std::move(source)),
+          random_(seed, 3),
+          options_(options) {
         if (options_.crop > config.sample_size || config.sample_size % options_.low_size)
-            throw ConfigError("upsampler: crops of " + std::to_string(options_.crop) + " pixels out of " +
-                              std::to_string(config.sample_size) + ", from " + std::to_string(options_.low_size) +
+            throw ConfigError("upsampler: crops of " + std::to_string(options_.crop) +
+                              " pixels out of " + std::to_string(config.sample_size) + ", from " +
+                              std::to_string(options_.low_size) +
                               "; expected a crop that fits and a whole factor");
         initialize<E>(unet, seed, ends_residual_branch);
         parameters_.add(unet, "super_res");
@@ -73,7 +78,8 @@ public:
 
         const std::vector<double> times(timesteps.begin(), timesteps.end());
         const auto output = unet(E::from_array(input), times);
-        DenoisingLoss loss = denoising_loss(schedule_, timesteps, {}, clean, noise, noisy, E::to_array(output), weights);
+        DenoisingLoss loss = denoising_loss(schedule_, timesteps, {}, clean, noise, noisy,
+                                            E::to_array(output), weights);
         loss.gradient *= static_cast<float>(share);
         E::backward({{output, cpu_tensor<T>(loss.gradient)}});
         return {{"loss", loss.loss}};
@@ -93,7 +99,8 @@ private:
         const float share = 1.0f / static_cast<float>(factor * factor);
         for (std::int64_t y = 0; y < unet.config.sample_size; ++y)
             for (std::int64_t v = 0; v < unet.config.sample_size; ++v)
-                for (std::int64_t c = 0; c < 3; ++c) small(0, y / factor, v / factor, c) += share * x(0, y, v, c);
+                for (std::int64_t c = 0; c < 3; ++c)
+                    small(0, y / factor, v / factor, c) += share * x(0, y, v, c);
         return small;
     }
 
@@ -101,7 +108,8 @@ private:
         const float deviation = static_cast<float>(options_.largest_noise * random.uniform(3));
         const CounterGenerator noise = random.fork(2);
         for (std::size_t i = 0; i < small.size(); ++i)
-            small.data()[i] = std::clamp(small.data()[i] + deviation * noise.normal(i), -1.0f, 1.0f);
+            small.data()[i] =
+                std::clamp(small.data()[i] + deviation * noise.normal(i), -1.0f, 1.0f);
         return small;
     }
 
