@@ -229,8 +229,14 @@ TEST_CASE("a scene depends on seed and index alone") {
 }
 
 TEST_CASE("scenes of a hard group differ, and only in what the group is about") {
-    const SceneStream nouns(9, {.group = 16, .noun_groups = 1, .attribute_groups = 0});
-    const SceneStream attributes(9, {.group = 16, .noun_groups = 0, .attribute_groups = 1});
+    const auto stream = [](double noun, double attribute, double arrangement) {
+        return SceneStream(9, {.group = 16,
+                               .noun_groups = noun,
+                               .attribute_groups = attribute,
+                               .arrangement_groups = arrangement});
+    };
+    const SceneStream nouns = stream(1, 0, 0), attributes = stream(0, 1, 0),
+                      arrangements = stream(0, 0, 1);
     for (std::uint64_t group = 0; group < 200; ++group) {
         for (std::uint64_t i = 0; i < 16; ++i) {
             const SceneDescription a = nouns.scene(group * 16), b = nouns.scene(group * 16 + i);
@@ -246,13 +252,22 @@ TEST_CASE("scenes of a hard group differ, and only in what the group is about") 
                            : std::set<int>{s.objects[0].noun, s.objects[1].noun};
             };
             CHECK(names(c) == names(d));
+            const SceneDescription e = arrangements.scene(group * 16 + i / 4 * 4),
+                                   f = arrangements.scene(group * 16 + i);
+            CHECK(f.object_count() == 2);
+            CHECK(e.background == f.background);
+            CHECK((e.objects == f.objects ||
+                   (e.objects[0] == f.objects[1] && e.objects[1] == f.objects[0])));
             for (std::uint64_t j = 0; j < i; ++j) {
                 CHECK_FALSE(b == nouns.scene(group * 16 + j));
                 CHECK_FALSE(d == attributes.scene(group * 16 + j));
+                CHECK_FALSE(f == arrangements.scene(group * 16 + j));
+                CHECK((names(f) == names(arrangements.scene(group * 16 + j))) == (i / 4 == j / 4));
             }
         }
     }
     CHECK_THROWS_AS(SceneStream(1, {.group = 1000}), ConfigError);
+    CHECK_THROWS_AS(SceneStream(1, {.group = 16, .arrangement_groups = 0.5}), ConfigError);
     CHECK_THROWS_AS(SceneStream(1, {.pairs = 1.5}), ConfigError);
     CHECK_THROWS_AS(SceneStream(1, {.colored = std::nan("")}), ConfigError);
 }

@@ -25,12 +25,14 @@ struct SceneMix {
     double pairs = 0.5;    // the share of scenes with two objects
     double colored = 0.5;  // the share of objects that are tinted
     // Hard groups for contrastive training: each run of `group` scenes (0 or 1: none; at most 32)
-    // is, with the given probabilities, of scenes that differ in their nouns alone, or of scenes
-    // of the same nouns that differ in colour, background and order; otherwise of any scenes.
-    // Scenes of a hard group all differ.
+    // is, with the given probabilities, of scenes that differ in their nouns alone; of scenes of
+    // the same nouns that differ in colour, background and order; or of pairs each in its four
+    // arrangements, which nothing else tells apart; otherwise of any scenes. Scenes of a hard
+    // group all differ.
     int group = 0;
-    double noun_groups = 0.6;
-    double attribute_groups = 0.25;
+    double noun_groups = 0.5;
+    double attribute_groups = 0.15;
+    double arrangement_groups = 0.25;
 };
 
 namespace detail {
@@ -60,8 +62,9 @@ public:
     explicit SceneStream(std::uint64_t seed, const SceneMix& mix = {},
                          const std::vector<Noun>& nouns = emoji_nouns())
         : seed_(seed), mix_(mix), nouns_(nouns) {
-        for (const double share : {mix.pairs, mix.colored, mix.noun_groups, mix.attribute_groups,
-                                   mix.noun_groups + mix.attribute_groups})
+        for (const double share :
+             {mix.pairs, mix.colored, mix.noun_groups, mix.attribute_groups, mix.arrangement_groups,
+              mix.noun_groups + mix.attribute_groups + mix.arrangement_groups})
             if (!(share >= 0 && share <= 1))
                 throw ConfigError("a share of scenes is " + std::to_string(share) +
                                   "; expected 0 to 1");
@@ -107,6 +110,8 @@ public:
             if (kind < mix_.noun_groups) return noun_group(random, member);
             if (kind < mix_.noun_groups + mix_.attribute_groups)
                 return attribute_group(random, member);
+            if (kind < mix_.noun_groups + mix_.attribute_groups + mix_.arrangement_groups)
+                return arrangement_group(random, member);
         }
         detail::SceneRandom random(seed_, 2 * index);
         return any_scene(random);
@@ -214,6 +219,25 @@ private:
             if (!seen) scenes.push_back(scene);
         }
         return scenes.back();
+    }
+
+    // On one background, pairs of nouns that occur once in the group, each four times: one left of
+    // the other, right of it, above and below it.
+    SceneDescription arrangement_group(detail::SceneRandom& random, int member) const {
+        SceneDescription scene;
+        scene.background = random.below(background_count);
+        const auto list = shuffled_nouns(random, -1, -1);
+        const int pair = member / 4, arrangement = member % 4;
+        detail::SceneRandom own(random.bits(), static_cast<std::uint64_t>(pair));
+        for (int i = 0; i < 2; ++i) {
+            SceneObject& object = scene.objects[static_cast<std::size_t>(i)];
+            object.noun = list[static_cast<std::size_t>(2 * pair + i)];
+            do object.color = any_color(own);
+            while (!allowed(object));
+        }
+        scene.layout = arrangement < 2 ? SceneLayout::left_right : SceneLayout::above_below;
+        if (arrangement % 2 != 0) std::swap(scene.objects[0], scene.objects[1]);
+        return scene;
     }
 
     std::uint64_t seed_;

@@ -51,7 +51,8 @@ Picture decoder_preview(const std::filesystem::path& run,
     const Decoder<E> decoder(trained_text_projection<E>(run, projection_config), std::move(unet),
                              UnClipSampler(NoiseSchedule(schedule)));
     const SampleBatch batch = read_batch(source, 0, preview_count, config.sample_size);
-    const Array embeddings = E::to_array(image_encoder(E::from_array(batch.pictures)));
+    const SampleBatch seen = read_batch(source, 0, preview_count, image_encoder.config.image_size);
+    const Array embeddings = E::to_array(image_encoder(E::from_array(seen.pictures)));
     TorchGenerator generator(0);
     const Array drawn =
         decoder.sample(embeddings, encode_text(text_encoder, tokens(batch.captions)),
