@@ -71,12 +71,13 @@ public:
             };
             return;
         }
+        dalle2::SceneMix mix;
         // CLIP learns from groups that differ in one thing alone: random scenes differ in so much
         // that their nouns would hardly matter.
         // Tinted nouns are the ones that it mixes up longest, so they come more often.
-        const dalle2::SceneMix mix = options.stage == "clip"
-                                         ? dalle2::SceneMix{.colored = 0.8, .group = 32}
-                                         : dalle2::SceneMix{};
+        if (options.stage == "clip") mix = {.colored = 0.8, .group = 32};
+        // Pairs are what the decoder needs longest for.
+        if (options.stage == "decoder") mix = {.pairs = 0.7};
         source_ =
             dalle2::emoji_model::scene_samples(std::make_shared<const dalle2::SceneRenderer>(
                                                    dalle2::load_sprites(dalle2::emoji_nouns())),
@@ -270,9 +271,9 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
     const dalle2::ThreadScope threads(options.threads);
     const Data data(options);
     if (options.stage == "upsampler") {
-        dalle2::UpsamplerTask<T> task(recipe::upsampler_config(),
-                                      dalle2::NoiseSchedule(recipe::upsampler_schedule()),
-                                      data.source(), options.seed);
+        dalle2::UpsamplerTask<T> task(
+            recipe::upsampler_config(), dalle2::NoiseSchedule(recipe::upsampler_schedule()),
+            data.source(), options.seed, {.timestep_bias = options.timestep_bias});
         begin_with<Trained>(options, "super_res_first", task.unet);
         const std::int64_t crop = task.options().crop;
         run(task, options, data, stop,
@@ -462,11 +463,11 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
         command->add_option("--weight-decay", options->weight_decay, "Not on norms and biases")
             ->check(between(0, 1))
             ->capture_default_str();
-        if (options->stage == "decoder")
+        if (options->stage == "decoder" || options->stage == "upsampler")
             command
                 ->add_option("--timestep-bias", options->timestep_bias,
                              "0: all noise levels alike; 1: high ones more often, from which nouns "
-                             "are learned; towards the end 0 polishes details")
+                             "and edges are learned; towards the end 0 polishes details")
                 ->check(between(0, 10))
                 ->capture_default_str();
         command->add_option("--seed", options->seed, "Of the weights, the data and the noise")

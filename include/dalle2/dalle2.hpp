@@ -107,6 +107,7 @@
 #include <dalle2/clip/image_encoder.hpp>
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/clip/token_batch.hpp>
+#include <dalle2/clip/unit_rows.hpp>
 #include <dalle2/clip/zero_shot.hpp>
 
 #include <dalle2/diffusion/ddim_sampler.hpp>

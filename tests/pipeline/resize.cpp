@@ -64,3 +64,33 @@ TEST_CASE("a size of nothing is an error") {
     CHECK_THROWS_AS(resize_bicubic(waves({1, 3, 2, 1}), 0, 4), ShapeError);
     CHECK_THROWS_AS(resize_bicubic(waves({3, 2}), 4, 4), ShapeError);
 }
+
+TEST_CASE("a Gaussian blur spreads a pixel as the density does and keeps the mean") {
+    Array dot = make_array({2, 15, 11, 2});
+    dot(1, 7, 5, 1) = 1;
+    const double deviation = 0.8;
+    const Array blurred = gaussian_blur(dot, deviation);
+    REQUIRE(shape_of(blurred) == shape_of(dot));
+    double sum = 0;
+    for (std::int64_t y = 0; y < 15; ++y)
+        for (std::int64_t x = 0; x < 11; ++x) {
+            sum += blurred(1, y, x, 1);
+            CHECK(blurred(0, y, x, 1) == 0);
+            CHECK(blurred(1, y, x, 0) == 0);
+            const double far = std::abs(y - 7) > 3 || std::abs(x - 5) > 3;
+            const double square = static_cast<double>((y - 7) * (y - 7) + (x - 5) * (x - 5));
+            const double density =
+                far ? 0 : blurred(1, 7, 5, 1) * std::exp(-square / (2 * deviation * deviation));
+            CHECK(blurred(1, y, x, 1) == doctest::Approx(density).epsilon(1e-5));
+        }
+    CHECK(sum == doctest::Approx(1));
+}
+
+TEST_CASE("a Gaussian blur leaves an even picture even, edges included, and 0 changes nothing") {
+    const Array even = make_array({1, 5, 3, 1}, 0.5f);
+    const Array blurred = gaussian_blur(even, 2.5);
+    for (const float value : blurred) CHECK(value == doctest::Approx(0.5f));
+    Array ramp = even;
+    for (std::size_t i = 0; i < ramp.size(); ++i) ramp.data()[i] = static_cast<float>(i);
+    CHECK(gaussian_blur(ramp, 0) == ramp);
+}

@@ -8,30 +8,11 @@
 #include <cstdint>
 #include <vector>
 
+#include <dalle2/clip/unit_rows.hpp>
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/error.hpp>
 
 namespace dalle2 {
-
-namespace detail {
-
-// x [rows, width] with each row divided by its length; a row of zeros stays one.
-inline Array unit_rows(Array x) {
-    const Shape shape = shape_of(x);
-    for (std::int64_t row = 0; row < shape[0]; ++row) {
-        float* values = x.data() + row * shape[1];
-        double sum = 0;
-        for (std::int64_t i = 0; i < shape[1]; ++i)
-            sum += static_cast<double>(values[i]) * static_cast<double>(values[i]);
-        if (sum == 0) continue;
-        const double inverse = 1 / std::sqrt(sum);
-        for (std::int64_t i = 0; i < shape[1]; ++i)
-            values[i] = static_cast<float>(values[i] * inverse);
-    }
-    return x;
-}
-
-}  // namespace detail
 
 // The cosine of the angle between each picture and each label: pictures [pictures, embedding] and
 // labels [labels, embedding] → [pictures, labels], −1 to 1. The lengths of the embeddings do not
@@ -41,7 +22,7 @@ inline Array cosine_similarities(const Array& pictures, const Array& labels) {
     if (a.size() != 2 || b.size() != 2 || a[1] != b[1])
         throw ShapeError("zero-shot: embeddings of pictures " + to_string(a) + " and of labels " +
                          to_string(b) + "; expected [pictures, embedding] and [labels, embedding]");
-    const Array x = detail::unit_rows(pictures), y = detail::unit_rows(labels);
+    const Array x = unit_rows(pictures).directions, y = unit_rows(labels).directions;
     Array cosines = make_array({a[0], b[0]});
     for (std::int64_t picture = 0; picture < a[0]; ++picture)
         for (std::int64_t label = 0; label < b[0]; ++label) {

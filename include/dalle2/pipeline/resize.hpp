@@ -29,6 +29,15 @@ struct ResizeTap {
     std::vector<float> weights;
 };
 
+// Weights that sum to 1.
+inline ResizeTap resize_tap(std::int64_t first, const std::vector<double>& weights) {
+    double sum = 0;
+    for (const double weight : weights) sum += weight;
+    ResizeTap tap{first, {}};
+    for (const double weight : weights) tap.weights.push_back(static_cast<float>(weight / sum));
+    return tap;
+}
+
 inline std::vector<ResizeTap> resize_taps(std::int64_t from, std::int64_t to) {
     const double scale = static_cast<double>(from) / static_cast<double>(to);
     const double stretch = std::max(scale, 1.0);  // where it shrinks, the kernel widens
@@ -38,13 +47,9 @@ inline std::vector<ResizeTap> resize_taps(std::int64_t from, std::int64_t to) {
         const auto first = static_cast<std::int64_t>(std::max(center - 2 * stretch + 0.5, 0.0));
         const auto last = std::min(static_cast<std::int64_t>(center + 2 * stretch + 0.5), from);
         std::vector<double> weights;
-        double sum = 0;
-        for (std::int64_t j = first; j < last; ++j) {
+        for (std::int64_t j = first; j < last; ++j)
             weights.push_back(cubic_kernel((static_cast<double>(j) - center + 0.5) / stretch));
-            sum += weights.back();
-        }
-        ResizeTap& tap = taps.emplace_back(ResizeTap{first, {}});
-        for (const double weight : weights) tap.weights.push_back(static_cast<float>(weight / sum));
+        taps.push_back(resize_tap(first, weights));
     }
     return taps;
 }
@@ -69,6 +74,36 @@ inline std::vector<float> resize_axis(const std::vector<float>& x, std::int64_t 
     return y;
 }
 
+inline std::vector<ResizeTap> gaussian_taps(std::int64_t size, double deviation) {
+    const auto reach = static_cast<std::int64_t>(std::ceil(3 * deviation));
+    std::vector<ResizeTap> taps;
+    for (std::int64_t i = 0; i < size; ++i) {
+        const std::int64_t first = std::max<std::int64_t>(i - reach, 0);
+        const std::int64_t last = std::min(i + reach + 1, size);
+        std::vector<double> weights;
+        for (std::int64_t j = first; j < last; ++j) {
+            const double x = j == i ? 0 : static_cast<double>(j - i) / deviation;
+            weights.push_back(std::exp(-x * x / 2));
+        }
+        taps.push_back(resize_tap(first, weights));
+    }
+    return taps;
+}
+
+// pictures [batch, h, w, channels] → [batch, rows, columns, channels].
+inline Array resample(const Array& pictures, const std::vector<ResizeTap>& rows,
+                      const std::vector<ResizeTap>& columns) {
+    const Shape s = shape_of(pictures);
+    const auto height = static_cast<std::int64_t>(rows.size());
+    const auto width = static_cast<std::int64_t>(columns.size());
+    std::vector<float> values(pictures.data(), pictures.data() + pictures.size());
+    values = resize_axis(values, s[0] * s[1], s[2], s[3], columns);
+    values = resize_axis(values, s[0], s[1], width * s[3], rows);
+    Array result = make_array({s[0], height, width, s[3]});
+    std::copy(values.begin(), values.end(), result.data());
+    return result;
+}
+
 }  // namespace detail
 
 // pictures [batch, h, w, channels] → [batch, height, width, channels]; the same numbers as
@@ -80,13 +115,16 @@ inline Array resize_bicubic(const Array& pictures, std::int64_t height, std::int
         throw ShapeError("resize: pictures " + to_string(s) + " to " + std::to_string(height) +
                          "x" + std::to_string(width) +
                          "; expected [batch, height, width, channels] and sizes of at least 1");
-    std::vector<float> values(pictures.data(), pictures.data() + pictures.size());
-    values = detail::resize_axis(values, s[0] * s[1], s[2], s[3], detail::resize_taps(s[2], width));
-    values =
-        detail::resize_axis(values, s[0], s[1], width * s[3], detail::resize_taps(s[1], height));
-    Array resized = make_array({s[0], height, width, s[3]});
-    std::copy(values.begin(), values.end(), resized.data());
-    return resized;
+    return detail::resample(pictures, detail::resize_taps(s[1], height),
+                            detail::resize_taps(s[2], width));
+}
+
+// pictures [batch, h, w, channels] → the same shape, blurred by a Gaussian of that many pixels'
+// deviation, which is cut off at three deviations and at the edges. 0 changes nothing.
+inline Array gaussian_blur(const Array& pictures, double deviation) {
+    const Shape s = shape_of(pictures);
+    return detail::resample(pictures, detail::gaussian_taps(s[1], deviation),
+                            detail::gaussian_taps(s[2], deviation));
 }
 
 }  // namespace dalle2

@@ -8,6 +8,7 @@
 
 #include <Eigen/Core>
 
+#include <dalle2/clip/unit_rows.hpp>
 #include <dalle2/core/array.hpp>
 #include <dalle2/diffusion/noise_schedule.hpp>
 #include <dalle2/diffusion/prediction.hpp>
@@ -24,22 +25,6 @@ struct ContrastiveLoss {
 };
 
 namespace detail {
-
-// The rows of x divided by their lengths, and the lengths.
-inline std::pair<Array, std::vector<double>> unit_rows_and_lengths(const Array& x) {
-    const Shape shape = shape_of(x);
-    Array unit = x;
-    std::vector<double> lengths;
-    for (std::int64_t row = 0; row < shape[0]; ++row) {
-        double square = 0;
-        for (std::int64_t i = 0; i < shape[1]; ++i)
-            square += static_cast<double>(x(row, i)) * static_cast<double>(x(row, i));
-        lengths.push_back(std::sqrt(std::max(square, 1e-24)));
-        for (std::int64_t i = 0; i < shape[1]; ++i)
-            unit(row, i) = static_cast<float>(static_cast<double>(x(row, i)) / lengths.back());
-    }
-    return {unit, lengths};
-}
 
 // From the gradient by a row's direction to that by the row itself.
 inline void through_normalisation(const Array& unit, const std::vector<double>& lengths,
@@ -65,8 +50,8 @@ inline void through_normalisation(const Array& unit, const std::vector<double>& 
 inline ContrastiveLoss contrastive_loss(const Array& text, const Array& image, double log_scale,
                                         const std::vector<bool>& same_text = {}) {
     const std::int64_t n = shape_of(text)[0], width = shape_of(text)[1];
-    const auto [text_unit, text_lengths] = detail::unit_rows_and_lengths(text);
-    const auto [image_unit, image_lengths] = detail::unit_rows_and_lengths(image);
+    const auto [text_unit, text_lengths] = unit_rows(text);
+    const auto [image_unit, image_lengths] = unit_rows(image);
     const double scale = std::exp(log_scale);
     using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     using Map = Eigen::Map<const Matrix>;

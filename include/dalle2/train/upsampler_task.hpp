@@ -10,10 +10,12 @@ namespace dalle2 {
 struct UpsamplerTaskOptions {
     std::int64_t low_size = 32;  // of the small picture
     std::int64_t crop = 64;      // trains on squares of this size; the network is convolutional
-    // The small picture is spoilt by noise of a deviation drawn up to this, because what the
-    // decoder will hand over is not perfect either.
-    double largest_noise = 0.15;
-    double largest_weight = 6;  // as the decoder's
+    // The small picture is spoilt, because what the decoder will hand over is not perfect either:
+    // by a Gaussian blur (section 2.1) and by noise, itself blurred to blotches; their deviations,
+    // of the blurs in small pixels, are each drawn up to these.
+    double largest_blur = 0.8;
+    double largest_noise = 0.1;
+    double largest_weight = 6, timestep_bias = 0;  // as the decoder's
 };
 
 template <class T>
@@ -56,7 +58,8 @@ public:
             const Array whole = picture(batch.pictures, b, size);
             const Array guide = resize_bicubic(spoilt(box_mean(whole), random), size, size);
 
-            timesteps[i] = random.below(0, static_cast<std::uint32_t>(schedule_.size()));
+            timesteps[i] =
+                biased_timestep(schedule_.size(), options_.timestep_bias, random.uniform(0));
             weights[i] = denoising_weight(schedule_, timesteps[i], options_.largest_weight);
             const auto room = static_cast<std::uint32_t>(size - crop + 1);
             const std::int64_t top = random.below(1, room), left = random.below(2, room);
@@ -104,13 +107,14 @@ private:
         return small;
     }
 
-    Array spoilt(Array small, const CounterGenerator& random) const {
+    Array spoilt(const Array& small, const CounterGenerator& random) const {
+        Array noise = make_array(shape_of(small));
+        random.fork(2).normal(0, {noise.data(), noise.size()});
         const float deviation = static_cast<float>(options_.largest_noise * random.uniform(3));
-        const CounterGenerator noise = random.fork(2);
-        for (std::size_t i = 0; i < small.size(); ++i)
-            small.data()[i] =
-                std::clamp(small.data()[i] + deviation * noise.normal(i), -1.0f, 1.0f);
-        return small;
+        const Array spoilt =
+            gaussian_blur(small, options_.largest_blur * random.uniform(4)) +
+            deviation * gaussian_blur(noise, options_.largest_blur * random.uniform(5));
+        return xt::clip(spoilt, -1.0f, 1.0f);
     }
 
     void copy_crop(const Array& x, std::int64_t top, std::int64_t left, float* out) const {
