@@ -8,6 +8,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 . "$here/cmake/debian-packages.sh"
+. "$here/cmake/build-jobs.sh"
 
 case "${1-}" in
 "" | -h | --help)
@@ -29,9 +30,9 @@ fi
 # The tests and benchmarks are left out of a new build folder, because they need more packages.
 parts=()
 [ -f "$folder/CMakeCache.txt" ] || parts=(-DDALLE2_BUILD_TESTS=OFF -DDALLE2_BUILD_BENCHMARKS=OFF)
-echo "Building the tool (a minute or two the first time) ..."
+echo "Building the tool (two or three minutes the first time) ..."
 if ! { cmake -S "$here" -B "$folder" "${parts[@]}" &&
-    cmake --build "$folder" --target dalle2_tool -j "$(nproc 2>/dev/null || echo 2)"; } \
+    cmake --build "$folder" --target dalle2_tool -j "$(build_jobs)"; } \
     >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     echo "The build failed; all of its output is in $log" >&2

@@ -8,6 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . cmake/debian-packages.sh
+. cmake/build-jobs.sh
 
 preset=release
 case "${1-}" in
@@ -32,13 +33,7 @@ if [ ! -f "$folder/CMakeCache.txt" ] && command -v ninja >/dev/null; then
     export CMAKE_GENERATOR=Ninja
 fi
 
-jobs=$(nproc 2>/dev/null || echo 2)
-# One compiler takes up to a gigabyte: as many as fit into the memory that is free.
-if [ -r /proc/meminfo ]; then
-    fit=$(awk '/^MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)
-    [ "$fit" -ge "$jobs" ] || jobs=$((fit > 1 ? fit : 1))
-fi
-
+jobs=$(build_jobs)
 began=$SECONDS
 cmake --preset "$preset"
 cmake --build "$folder" -j "$jobs"
