@@ -48,7 +48,7 @@ struct TrainOptions {
     std::string engine = "bfloat16";
     std::int64_t steps = 0, batch = 0, accumulation = 1, warmup = 200;
     std::int64_t checkpoint_every = 500, log_every = 20;
-    double learning_rate = 0, weight_decay = 0.01, timestep_bias = 1;
+    double learning_rate = 0, weight_decay = 0.01, timestep_bias = 0;
     std::uint64_t seed = 0;
     int threads = 0;
     bool mirror = false, resume = false;
@@ -374,14 +374,14 @@ struct Stage {
     const char* name;
     const char* help;
     std::int64_t steps, batch;
-    double learning_rate, weight_decay;
+    double learning_rate, weight_decay, timestep_bias;
 };
 
 constexpr Stage stages[] = {
-    {"clip", "First: texts and pictures into one space (contrastive)", 20000, 256, 1e-3, 0.05},
-    {"prior", "Second: from a text to the embedding of a picture", 30000, 128, 5e-4, 0.01},
-    {"decoder", "Third: from an embedding to a picture of 32 pixels", 200000, 16, 1e-3, 0.01},
-    {"upsampler", "From 32 pixels to 128; needs no other stage", 30000, 8, 1e-3, 0.01},
+    {"clip", "First: texts and pictures into one space (contrastive)", 20000, 256, 1e-3, 0.05, 0},
+    {"prior", "Second: from a text to the embedding of a picture", 30000, 128, 5e-4, 0.01, 0},
+    {"decoder", "Third: from an embedding to a picture of 32 pixels", 60000, 24, 1e-3, 0.01, 5},
+    {"upsampler", "From 32 pixels to 128; needs no other stage", 30000, 8, 1e-3, 0.01, 1},
 };
 
 void add_export(CLI::App& train_command) {
@@ -432,6 +432,7 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
         options->batch = stage.batch;
         options->learning_rate = stage.learning_rate;
         options->weight_decay = stage.weight_decay;
+        options->timestep_bias = stage.timestep_bias;
         CLI::App* command = train_command->add_subcommand(stage.name, stage.help);
         command->add_option("RUN", options->run, "The folder of the run")->required();
         command->add_option("--data", options->data,
@@ -466,8 +467,8 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
         if (options->stage == "decoder" || options->stage == "upsampler")
             command
                 ->add_option("--timestep-bias", options->timestep_bias,
-                             "0: all noise levels alike; 1: high ones more often, from which nouns "
-                             "and edges are learned; towards the end 0 polishes details")
+                             "0: all noise levels alike; 5: high ones far more often, from which "
+                             "nouns are learned; towards the end a small one polishes details")
                 ->check(between(0, 10))
                 ->capture_default_str();
         command->add_option("--seed", options->seed, "Of the weights, the data and the noise")
