@@ -77,7 +77,7 @@ int main(int argc, char** argv) try {
                                  load_component<UNet, E>(model, "super_res_last"),
                                  sampler(model, "super_res_scheduler")};
     std::cout << "upsampler, from noise and the enlarged picture:\n";
-    const Array large = upsampler.sample(small, generator, {.steps = 7, .on_step = tell});
+    const Array large = upsampler.sample(small, generator, {.steps = 3, .on_step = tell});
     write_png(folder / "by_hand.png", picture_from_array(large));
     std::cout << "picture " << to_string(shape_of(large)) << ": by_hand.png\n";
 } catch (const Error& error) {

@@ -121,7 +121,7 @@ inline NoiseScheduleConfig upsampler_schedule() {
 inline GenerationDefaults generation_defaults() {
     return {.prior_steps = 25,
             .decoder_steps = 25,
-            .super_resolution_steps = 7,
+            .super_resolution_steps = 3,
             .prior_guidance_scale = 1.0,
             .decoder_guidance_scale = 1.0};
 }
