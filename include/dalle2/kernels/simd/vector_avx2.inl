@@ -41,6 +41,25 @@ DALLE2_INLINE void store(float* p, vf a) { _mm256_storeu_ps(p, a); }
 DALLE2_INLINE vf load(const float* p, int64 n) { return _mm256_maskload_ps(p, first(n)); }
 DALLE2_INLINE void store(float* p, vf a, int64 n) { _mm256_maskstore_ps(p, first(n), a); }
 
+DALLE2_INLINE void transpose(const float* from, float* to) {
+    vf a[8], b[8];
+    DALLE2_UNROLL for (int i = 0; i < 8; ++i) a[i] = load(from + 16 * i);
+    DALLE2_UNROLL for (int i = 0; i < 8; i += 2) {
+        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+    // Then a[4g + c] has in its half h the rows 4g to 4g + 3 of column 4h + c.
+    DALLE2_UNROLL for (int i = 0; i < 8; i += 4) DALLE2_UNROLL for (int half = 0; half < 2; ++half) {
+        const __m256d x = _mm256_castps_pd(b[i + half]), y = _mm256_castps_pd(b[i + half + 2]);
+        a[i + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(x, y));
+        a[i + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(x, y));
+    }
+    DALLE2_UNROLL for (int c = 0; c < 4; ++c) {
+        store(to + 16 * c, _mm256_permute2f128_ps(a[c], a[4 + c], 0x20));
+        store(to + 16 * (4 + c), _mm256_permute2f128_ps(a[c], a[4 + c], 0x31));
+    }
+}
+
 DALLE2_INLINE vf widen(__m128i a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(a), 16)); }
 DALLE2_INLINE __m128i narrow(vf a) {
     const vi bits = _mm256_castps_si256(a);

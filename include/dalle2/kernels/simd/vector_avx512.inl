@@ -43,6 +43,32 @@ DALLE2_INLINE __mmask16 first(int64 n) { return static_cast<__mmask16>((1u << n)
 DALLE2_INLINE vf load(const float* p, int64 n) { return _mm512_maskz_loadu_ps(first(n), p); }
 DALLE2_INLINE void store(float* p, vf a, int64 n) { _mm512_mask_storeu_ps(p, first(n), a); }
 
+// to[i][j] = from[j][i], both of lanes rows and columns in rows of 16.
+DALLE2_INLINE void transpose(const float* from, float* to) {
+    vf a[16], b[16];
+    DALLE2_UNROLL for (int i = 0; i < 16; ++i) a[i] = load(from + 16 * i);
+    DALLE2_UNROLL for (int i = 0; i < 16; i += 2) {
+        b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+    }
+    // Then a[4g + c] has in its quarter q the rows 4g to 4g + 3 of column 4q + c.
+    DALLE2_UNROLL for (int i = 0; i < 16; i += 4) DALLE2_UNROLL for (int half = 0; half < 2; ++half) {
+        const __m512d x = _mm512_castps_pd(b[i + half]), y = _mm512_castps_pd(b[i + half + 2]);
+        a[i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+        a[i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+    }
+    DALLE2_UNROLL for (int c = 0; c < 4; ++c) {
+        const vf even_low = _mm512_shuffle_f32x4(a[c], a[4 + c], 0x88);
+        const vf odd_low = _mm512_shuffle_f32x4(a[c], a[4 + c], 0xdd);
+        const vf even_high = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0x88);
+        const vf odd_high = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0xdd);
+        store(to + 16 * c, _mm512_shuffle_f32x4(even_low, even_high, 0x88));
+        store(to + 16 * (4 + c), _mm512_shuffle_f32x4(odd_low, odd_high, 0x88));
+        store(to + 16 * (8 + c), _mm512_shuffle_f32x4(even_low, even_high, 0xdd));
+        store(to + 16 * (12 + c), _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd));
+    }
+}
+
 DALLE2_INLINE vf widen(__m256i a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16)); }
 DALLE2_INLINE __m256i narrow(vf a) {
 #if DALLE2_HAVE_BF16

@@ -46,6 +46,10 @@ DALLE2_INLINE vf load(const float* p, int64 n) {
 }
 DALLE2_INLINE void store(float* p, vf a, int64 n) { __builtin_memcpy(p, &a, static_cast<std::size_t>(n) * 4); }
 
+DALLE2_INLINE void transpose(const float* from, float* to) {
+    DALLE2_UNROLL for (int i = 0; i < 4; ++i) store(to + 16 * i, load_strided(from + i, 16));
+}
+
 DALLE2_INLINE vf load(const bfloat16* p, int64 n) {
     unsigned short values[4] = {};
     __builtin_memcpy(values, p, static_cast<std::size_t>(n) * 2);
