@@ -74,24 +74,30 @@ public:
     }
     const dalle2::ClipTextEncoder<E>& text_encoder() {
         return whole_ ? whole_->text_encoder : once(text_encoder_, [&] {
-            return component<dalle2::ClipTextEncoder>("text_encoder");
+            return dalle2::load_component<dalle2::ClipTextEncoder, E>(directory_, "text_encoder",
+                                                                      options_.warn);
         });
     }
     const dalle2::ClipImageEncoder<E>& image_encoder() {
-        return once(image_encoder_,
-                    [&] { return component<dalle2::ClipImageEncoder>("image_encoder"); });
+        return once(image_encoder_, [&] {
+            return dalle2::load_component<dalle2::ClipImageEncoder, E>(directory_, "image_encoder",
+                                                                       options_.warn);
+        });
     }
     const dalle2::DiffusionPrior<E, dalle2::AnySampler>& prior() {
         return whole_ ? whole_->prior : once(prior_, [&] {
             return dalle2::DiffusionPrior<E, dalle2::AnySampler>{
-                component<dalle2::PriorTransformer>("prior"),
+                dalle2::load_component<dalle2::PriorTransformer, E>(directory_, "prior",
+                                                                    options_.warn),
                 sampler("prior_scheduler", options_.prior_sampler)};
         });
     }
     const dalle2::Decoder<E, dalle2::AnySampler>& decoder() {
         return whole_ ? whole_->decoder : once(decoder_, [&] {
             return dalle2::Decoder<E, dalle2::AnySampler>{
-                component<dalle2::TextProjection>("text_proj"), component<dalle2::UNet>("decoder"),
+                dalle2::load_component<dalle2::TextProjection, E>(directory_, "text_proj",
+                                                                  options_.warn),
+                dalle2::load_component<dalle2::UNet, E>(directory_, "decoder", options_.warn),
                 sampler("decoder_scheduler", options_.decoder_sampler)};
         });
     }
@@ -129,10 +135,6 @@ private:
     static const T& once(std::optional<T>& place, const Load& load) {
         if (!place) place.emplace(load());
         return *place;
-    }
-    template <template <dalle2::Engine> class Module>
-    Module<E> component(const char* name) const {
-        return dalle2::load_component<Module, E>(directory_, name, options_.warn);
     }
     dalle2::AnySampler sampler(const char* scheduler, dalle2::SamplerKind kind) const {
         return dalle2::detail::make_sampler(

@@ -25,8 +25,10 @@ std::span<const float> span_of(const Array& array) { return {array.data(), array
 TEST_CASE("The tables of both schedules are the reference's, in its precision and in double") {
     const auto golden = golden::read_json(golden::folder() / "schedulers.json");
     const auto places = golden["places"].get<std::vector<std::size_t>>();
-    for (const auto& [name, type] : {std::pair{"linear", BetaSchedule::linear},
-                                     {"squaredcos_cap_v2", BetaSchedule::squaredcos_cap_v2}}) {
+    for (const auto& schedule : {std::pair{"linear", BetaSchedule::linear},
+                                 {"squaredcos_cap_v2", BetaSchedule::squaredcos_cap_v2}}) {
+        const char* name = schedule.first;
+        const BetaSchedule type = schedule.second;
         const NoiseSchedule exact(with(type));
         const NoiseSchedule as_reference(with(type), SchedulePrecision::as_reference);
         for (std::size_t i = 0; i < places.size(); ++i) {

@@ -230,7 +230,7 @@ TEST_CASE("A scheduler_config.json says what it said after a round trip, and err
     CHECK(back.clip_sample_range == config.clip_sample_range);
     CHECK(back.beta_end == config.beta_end);
 
-    for (const auto& [text, key] : std::vector<std::pair<const char*, const char*>>{
+    for (const auto& wrong : std::vector<std::pair<const char*, const char*>>{
              {R"({"num_train_timesteps": 0})", "num_train_timesteps"},
              {R"({"num_train_timesteps": 1e12})", "num_train_timesteps"},
              {R"({"num_train_timesteps": "many"})", "num_train_timesteps"},
@@ -243,8 +243,8 @@ TEST_CASE("A scheduler_config.json says what it said after a round trip, and err
              {R"({"_class_name": "PNDMScheduler"})", "_class_name"},
              {R"({"beta_start": 0.5})", "beta_start"},
              {"[1, 2]", "here.json"}}) {
-        CAPTURE(text);
-        CHECK_THROWS_WITH_AS(noise_schedule_config(nlohmann::json::parse(text), "here.json"),
-                             doctest::Contains(key), ConfigError);
+        CAPTURE(std::string(wrong.first));
+        CHECK_THROWS_WITH_AS(noise_schedule_config(nlohmann::json::parse(wrong.first), "here.json"),
+                             doctest::Contains(wrong.second), ConfigError);
     }
 }

@@ -45,8 +45,9 @@ TEST_CASE("The gradient of the bound by the variance agrees with finite differen
         clean[0] = 1.0f;  // the open levels at both ends
         clean[1] = -1.0f;
         for (float& x : clean) x = std::clamp(x, -1.0f, 1.0f);
-        for (const auto& [t, before] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+        for (const auto& step : std::vector<std::pair<std::int64_t, std::int64_t>>{
                  {0, -1}, {1, 0}, {2, 1}, {500, 499}, {500, 460}, {700, 500}, {999, 998}}) {
+            const std::int64_t t = step.first, before = step.second;
             CAPTURE(before);
             std::vector<float> noisy(7), prediction(7), gradient(7, 0.0f);
             schedule.q_sample(clean, noise, t, noisy);

@@ -22,18 +22,18 @@ public:
         std::filesystem::copy(golden::folder() / "pipelines" / name_, path(),
                               std::filesystem::copy_options::recursive);
         const ModelDirectory directory(path());
-        fill<ClipTextEncoder>(directory, "text_encoder");
-        fill<PriorTransformer>(directory, "prior");
-        fill<TextProjection>(directory, "text_proj");
+        fill<ClipTextEncoder<Reference>>(directory, "text_encoder");
+        fill<PriorTransformer<Reference>>(directory, "prior");
+        fill<TextProjection<Reference>>(directory, "text_proj");
         for (const char* unet : {"decoder", "super_res_first", "super_res_last"})
-            fill<UNet>(directory, unet);
+            fill<UNet<Reference>>(directory, unet);
     }
     std::filesystem::path path() const { return folder_ / name_; }
 
 private:
-    template <template <Engine> class Module>
+    template <class Module>
     void fill(const ModelDirectory& directory, const std::string& part) const {
-        Module<Reference> module(load_config<typename Module<Reference>::Config>(directory, part));
+        Module module(load_config<typename Module::Config>(directory, part));
         golden::fill<Reference>("pipeline/" + name_ + "/" + part, module);
         save_weights<Reference>(module, directory.folder(part) / component_kind(part).weights_file);
     }

@@ -16,11 +16,11 @@ using namespace dalle2;
 
 namespace {
 
-template <template <Engine> class Module>
+template <class Module>
 void check_tensors(const std::string& component) {
     const auto record = golden::read_json(golden::folder() / "public_checkpoint.json")[component];
-    using Config = typename Module<Trace>::Config;
-    const Module<Trace> module(
+    using Config = typename Module::Config;
+    const Module module(
         model_config<Config>(ConfigReader(record["config"], component + "/config.json")));
     std::vector<std::string> lines;  // "name<tab>2x3x4"
     for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
@@ -43,11 +43,11 @@ void check_tensors(const std::string& component) {
 }  // namespace
 
 TEST_CASE("Networks made from the public checkpoint's configs have its tensors, names and shapes") {
-    check_tensors<PriorTransformer>("prior");
-    check_tensors<TextProjection>("text_proj");
-    check_tensors<UNet>("decoder");
-    check_tensors<UNet>("super_res_first");
-    check_tensors<UNet>("super_res_last");
+    check_tensors<PriorTransformer<Trace>>("prior");
+    check_tensors<TextProjection<Trace>>("text_proj");
+    check_tensors<UNet<Trace>>("decoder");
+    check_tensors<UNet<Trace>>("super_res_first");
+    check_tensors<UNet<Trace>>("super_res_last");
 }
 
 TEST_CASE("The public checkpoint's schedules and CLIP configs are read as what they say") {

@@ -77,7 +77,7 @@ TEST_CASE("a Gaussian blur spreads a pixel as the density does and keeps the mea
             sum += blurred(1, y, x, 1);
             CHECK(blurred(0, y, x, 1) == 0);
             CHECK(blurred(1, y, x, 0) == 0);
-            const double far = std::abs(y - 7) > 3 || std::abs(x - 5) > 3;
+            const bool far = std::abs(y - 7) > 3 || std::abs(x - 5) > 3;
             const double square = static_cast<double>((y - 7) * (y - 7) + (x - 5) * (x - 5));
             const double density =
                 far ? 0 : blurred(1, 7, 5, 1) * std::exp(-square / (2 * deviation * deviation));

@@ -108,29 +108,28 @@ inline std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
     const std::int64_t bytes = options.bytes_per_element;
 
     std::vector<ComponentCost> costs;
-    const auto add = [&]<template <Engine> class Module>(const std::string& component,
-                                                         const auto& config, std::int64_t runs,
-                                                         TraceLog log) {
-        costs.push_back({component, parameter_count(Module<Trace>(config)), runs, std::move(log)});
+    const auto add = [&]<class Module>(const std::string& component, const auto& config,
+                                       std::int64_t runs, TraceLog log) {
+        costs.push_back({component, parameter_count(Module(config)), runs, std::move(log)});
     };
     // The prompt, and the empty one to compare with.
-    add.template operator()<ClipTextEncoder>("text_encoder", text_config, 2,
-                                             trace_text_encoder(text_config, 1, tokens, bytes));
-    add.template operator()<PriorTransformer>(
+    add.template operator()<ClipTextEncoder<Trace>>(
+        "text_encoder", text_config, 2, trace_text_encoder(text_config, 1, tokens, bytes));
+    add.template operator()<PriorTransformer<Trace>>(
         "prior", prior_config, settings.prior_steps,
         trace_prior(prior_config, prior_batch, tokens, bytes));
-    add.template operator()<TextProjection>(
+    add.template operator()<TextProjection<Trace>>(
         "text_proj", projection_config, 1,
         trace_text_projection(projection_config, decoder_batch, tokens, bytes));
-    add.template operator()<UNet>(
+    add.template operator()<UNet<Trace>>(
         "decoder", decoder_config, settings.decoder_steps,
         trace_unet(decoder_config, decoder_batch, decoder_config.sample_size,
                    tokens + projection_config.clip_extra_context_tokens, bytes));
     const std::int64_t last_runs = directory.has("super_res_last") ? 1 : 0;
     const auto upsampler = [&](const std::string& component, std::int64_t runs) {
         const auto config = load_config<UNetConfig>(directory, component);
-        add.template operator()<UNet>(component, config, runs,
-                                      trace_unet(config, 1, config.sample_size, 0, bytes));
+        add.template operator()<UNet<Trace>>(component, config, runs,
+                                             trace_unet(config, 1, config.sample_size, 0, bytes));
     };
     upsampler("super_res_first", settings.super_resolution_steps - last_runs);
     if (last_runs > 0) upsampler("super_res_last", last_runs);
