@@ -1,5 +1,5 @@
 // Resizing of pictures as the public pipelines do it between decoder and upsampler: bicubic, with
-// antialiasing where pictures shrink.
+// antialiasing where pictures shrink. And blurring, for what an upsampler learns from.
 #pragma once
 
 #include <algorithm>
