@@ -94,3 +94,12 @@ TEST_CASE("a Gaussian blur leaves an even picture even, edges included, and 0 ch
     for (std::size_t i = 0; i < ramp.size(); ++i) ramp.data()[i] = static_cast<float>(i);
     CHECK(gaussian_blur(ramp, 0) == ramp);
 }
+
+TEST_CASE("a blur that cannot be is an error, an enormous one is even") {
+    const Array dot = waves({1, 3, 2, 1});
+    for (const double wrong : {-1.0, std::nan(""), HUGE_VAL})
+        CHECK_THROWS_AS(gaussian_blur(dot, wrong), ConfigError);
+    CHECK_THROWS_AS(gaussian_blur(waves({3, 2}), 1), ShapeError);
+    const Array even = gaussian_blur(dot, 1e300);
+    for (const float value : even) CHECK(value == doctest::Approx(even(0, 0, 0, 0)));
+}

@@ -12,11 +12,11 @@
 namespace dalle2 {
 
 struct UnitRows {
-    Array directions;             // each row divided by its length; a row of zeros stays one
-    std::vector<double> lengths;  // above 0
+    Array directions;             // [rows, width]; a row of zeros stays one
+    std::vector<double> lengths;  // at least 1e-12, so that dividing by them is safe
 };
 
-// x [rows, width].
+// x [rows, width], each row divided by its length.
 inline UnitRows unit_rows(Array x) {
     const Shape shape = shape_of(x);
     std::vector<double> lengths;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <dalle2/core/array.hpp>
+#include <dalle2/core/error.hpp>
 
 namespace dalle2 {
 
@@ -74,8 +75,8 @@ inline std::vector<float> resize_axis(const std::vector<float>& x, std::int64_t 
     return y;
 }
 
-inline std::vector<ResizeTap> gaussian_taps(std::int64_t size, double deviation) {
-    const auto reach = static_cast<std::int64_t>(std::ceil(3 * deviation));
+inline std::vector<ResizeTap> gaussian_taps(std::int64_t size, double deviation,
+                                            std::int64_t reach) {
     std::vector<ResizeTap> taps;
     for (std::int64_t i = 0; i < size; ++i) {
         const std::int64_t first = std::max<std::int64_t>(i - reach, 0);
@@ -119,12 +120,23 @@ inline Array resize_bicubic(const Array& pictures, std::int64_t height, std::int
                             detail::resize_taps(s[2], width));
 }
 
-// pictures [batch, h, w, channels] → the same shape, blurred by a Gaussian of that many pixels'
-// deviation, which is cut off at three deviations and at the edges. 0 changes nothing.
+// pictures [batch, h, w, channels] → the same shape, blurred by a Gaussian whose deviation is so
+// many pixels, 0 or more; it is cut off at three deviations and at the edges. 0 changes nothing.
+// Throws ShapeError for other shapes, ConfigError for another deviation.
 inline Array gaussian_blur(const Array& pictures, double deviation) {
     const Shape s = shape_of(pictures);
-    return detail::resample(pictures, detail::gaussian_taps(s[1], deviation),
-                            detail::gaussian_taps(s[2], deviation));
+    if (s.size() != 4)
+        throw ShapeError("blur: pictures " + to_string(s) +
+                         "; expected [batch, height, width, channels]");
+    if (!(deviation >= 0 && std::isfinite(deviation)))
+        throw ConfigError("blur: a deviation of " + std::to_string(deviation) +
+                          " pixels; expected a number from 0 on");
+    // Beyond the picture there is nothing to reach.
+    const auto taps = [&](std::int64_t size) {
+        const double reach = std::min(std::ceil(3 * deviation), static_cast<double>(size));
+        return detail::gaussian_taps(size, deviation, static_cast<std::int64_t>(reach));
+    };
+    return detail::resample(pictures, taps(s[1]), taps(s[2]));
 }
 
 }  // namespace dalle2

@@ -11,8 +11,8 @@ struct UpsamplerTaskOptions {
     std::int64_t low_size = 32;  // of the small picture
     std::int64_t crop = 64;      // trains on squares of this size; the network is convolutional
     // The small picture is spoilt, because what the decoder will hand over is not perfect either:
-    // by a Gaussian blur (section 2.1) and by noise, itself blurred to blotches; their deviations,
-    // of the blurs in small pixels, are each drawn up to these.
+    // by a Gaussian blur (section 2.1) and by noise, then itself blurred to blotches; their
+    // deviations, of the blurs in small pixels, are each drawn up to these.
     double largest_blur = 0.8;
     double largest_noise = 0.1;
     double largest_weight = 6, timestep_bias = 0;  // as the decoder's
