@@ -43,6 +43,7 @@
 #include <dalle2/io/crc32.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
+#include <dalle2/io/hub_cache.hpp>
 #include <dalle2/io/jpeg_check.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/mapped_file.hpp>
@@ -52,6 +53,7 @@
 #include <dalle2/io/safetensors_header.hpp>
 #include <dalle2/io/stb.hpp>
 #include <dalle2/io/utf8.hpp>
+#include <dalle2/io/weight_files.hpp>
 #include <dalle2/io/weights.hpp>
 
 #include <dalle2/kernels/attention.hpp>

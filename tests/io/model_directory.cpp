@@ -71,11 +71,11 @@ TEST_CASE("a missing component or file is an IoError that names it") {
                          IoError);
     CHECK_THROWS_WITH_AS(directory.weights_path("prior"),
                          doctest::Contains("prior/diffusion_pytorch_model.safetensors"), IoError);
-    folder.write("prior/diffusion_pytorch_model.safetensors.index.json", "{}");
-    CHECK_THROWS_WITH_AS(directory.weights_path("prior"), doctest::Contains("several files"),
-                         IoError);
-    folder.write("prior/diffusion_pytorch_model.bin", "");
-    CHECK_THROWS_WITH_AS(directory.weights_path("prior"), doctest::Contains("convert"), IoError);
+    folder.write("prior/diffusion_pytorch_model.fp16.safetensors", "");
+    folder.write("prior/diffusion_pytorch_model.bf16.safetensors", "");
+    CHECK_THROWS_WITH_AS(directory.weights_path("prior"), doctest::Contains("bf16, fp16"), IoError);
+    CHECK(ModelDirectory(folder.path(), "fp16").weights_path("prior") ==
+          folder / "prior/diffusion_pytorch_model.fp16.safetensors");
 }
 
 TEST_CASE("an index of another pipeline, or with unknown parts, is refused") {

@@ -58,6 +58,17 @@ public:
     const std::filesystem::path& path() const { return path_; }
     std::string_view bytes() const { return {static_cast<const char*>(address_), size_}; }
 
+    // These bytes of it need not stay in memory: they are read again if they are wanted again.
+    void forget(std::string_view part) const {
+        const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+        const auto begin = static_cast<std::size_t>(part.data() - bytes().data());
+        // Whole pages alone; the neighbours' stay.
+        const std::size_t first = (begin + page - 1) / page * page;
+        const std::size_t last = (begin + part.size()) / page * page;
+        if (first < last)
+            (void)::madvise(static_cast<char*>(address_) + first, last - first, MADV_DONTNEED);
+    }
+
 private:
     [[noreturn]] void fail(const std::string& why) const {
         throw IoError("cannot open " + path_.string() + ": " + why);

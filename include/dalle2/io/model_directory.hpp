@@ -21,7 +21,9 @@
 #include <vector>
 
 #include <dalle2/core/error.hpp>
+#include <dalle2/io/hub_cache.hpp>
 #include <dalle2/io/json.hpp>
+#include <dalle2/io/weight_files.hpp>
 
 namespace dalle2 {
 
@@ -67,16 +69,18 @@ inline const ComponentKind& component_kind(std::string_view name) {
 
 class ModelDirectory {
 public:
+    // `path` may also be a name in the hub's cache (hub_cache.hpp); `variant` as in find_weights.
     // Reads model_index.json. Throws IoError when there is no such folder or index, FormatError
     // when the index is not JSON, ConfigError for another kind of pipeline or class.
-    explicit ModelDirectory(const std::filesystem::path& path) : path_(path) {
+    explicit ModelDirectory(const std::filesystem::path& path, std::string variant = "")
+        : path_(resolve_model_path(path)), variant_(std::move(variant)) {
         std::error_code ignored;
-        if (!std::filesystem::exists(path, ignored))
+        if (!std::filesystem::exists(path_, ignored))
             throw IoError("no model at " + shown() + ": there is no such directory");
-        if (!std::filesystem::is_directory(path, ignored))
+        if (!std::filesystem::is_directory(path_, ignored))
             throw IoError("no model at " + shown() +
                           ": it is a file; give the directory that contains model_index.json");
-        const std::filesystem::path index = path / "model_index.json";
+        const std::filesystem::path index = path_ / "model_index.json";
         if (!std::filesystem::exists(index, ignored))
             throw IoError("no model at " + shown() + ": the directory has no model_index.json");
         read_index(read_json(index), index.string());
@@ -109,25 +113,12 @@ public:
         return existing(component, component_kind(component).config_file);
     }
 
-    // Throws IoError when the file is missing, ConfigError when the component has no weights.
+    // The file of a component's weights, or the index of several (weight_files.hpp). Throws IoError
+    // when there is none, ConfigError when the component has no weights.
     std::filesystem::path weights_path(std::string_view component) const {
         const std::string_view file = component_kind(component).weights_file;
         if (file.empty()) throw ConfigError("a " + std::string(component) + " has no weights");
-        const std::filesystem::path expected = folder(component) / file;
-        std::error_code ignored;
-        if (!std::filesystem::exists(expected, ignored)) {
-            for (const char* other : {"diffusion_pytorch_model.bin", "pytorch_model.bin"})
-                if (std::filesystem::exists(folder(component) / other, ignored))
-                    throw IoError("the model at " + shown() + " has its weights as " +
-                                  std::string(component) + "/" + other + "; only " +
-                                  std::string(file) + " is supported: convert it");
-            const std::filesystem::path index = expected.string() + ".index.json";
-            if (std::filesystem::exists(index, ignored))
-                throw IoError("the model at " + shown() + " has the weights of its " +
-                              std::string(component) + " in several files; only one, " +
-                              std::string(file) + ", is supported: join them");
-        }
-        return existing(component, file);
+        return find_weights(folder(component), file, variant_).path;
     }
 
 private:
@@ -175,6 +166,7 @@ private:
     }
 
     std::filesystem::path path_;
+    std::string variant_;
     std::vector<std::string> components_;
 };
 

@@ -98,16 +98,12 @@ public:
     // The header's __metadata__: free text such as {"format": "pt"}.
     const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
 
-    // Throws FormatError when there is no such tensor.
+    // These throw FormatError when there is no such tensor.
+    const Shape& shape(const std::string& name) const { return find(name).shape; }
+    DType dtype(const std::string& name) const { return find(name).dtype; }
     TensorView view(const std::string& name) const {
-        const auto found = index_.find(name);
-        if (found == index_.end())
-            throw FormatError(path().string() + ": no tensor \"" + name + "\" among the " +
-                              std::to_string(index_.size()) + " of the file");
-        const auto& tensor = header_.tensors[found->second];
-        const std::string_view bytes =
-            file_.bytes().substr(header_.data_begin + tensor.begin, tensor.end - tensor.begin);
-        return {tensor.dtype, tensor.shape, std::as_bytes(std::span(bytes))};
+        const auto& tensor = find(name);
+        return {tensor.dtype, tensor.shape, std::as_bytes(std::span(bytes_of(tensor)))};
     }
 
     // A copy of the tensor as floats. Throws FormatError when there is none, or for an 8-bit float.
@@ -118,7 +114,23 @@ public:
         return array;
     }
 
+    // The tensor's pages need not stay in memory.
+    void forget(const std::string& name) const { file_.forget(bytes_of(find(name))); }
+
 private:
+    using Entry = detail::SafetensorsHeader::Tensor;
+
+    const Entry& find(const std::string& name) const {
+        const auto found = index_.find(name);
+        if (found == index_.end())
+            throw FormatError(path().string() + ": no tensor \"" + name + "\" among the " +
+                              std::to_string(index_.size()) + " of the file");
+        return header_.tensors[found->second];
+    }
+    std::string_view bytes_of(const Entry& tensor) const {
+        return file_.bytes().substr(header_.data_begin + tensor.begin, tensor.end - tensor.begin);
+    }
+
     MappedFile file_;
     detail::SafetensorsHeader header_;
     std::unordered_map<std::string, std::size_t> index_;

@@ -1,4 +1,4 @@
-// Weights of a module, from and to a safetensors file, under the names that the module gives them.
+// Weights of a module, from and to files, under the names that the module gives them.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include <dalle2/core/error.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/io/safetensors.hpp>
+#include <dalle2/io/weight_files.hpp>
 #include <dalle2/nn/visit.hpp>
 
 namespace dalle2 {
@@ -41,20 +42,18 @@ inline std::string counted_names(const std::vector<std::string>& names, const ch
 
 }  // namespace detail
 
-// Loads every parameter of `module` from a file whose tensors have exactly its names and shapes.
-// Missing, unknown and misshapen tensors are one FormatError that names them, thrown before
-// anything is loaded; values that are not finite are a warning. Throws also as SafetensorsFile
-// does.
-template <Engine E, class Module>
-void load_weights(Module& module, const SafetensorsFile& file, const Warn& warn = nullptr) {
+// Throws one FormatError that names the tensors which are missing, unknown or misshapen, unless
+// `file` has exactly the names and shapes of the module's parameters.
+template <class Module>
+void check_weights(const Module& module, const WeightFiles& file) {
     std::set<std::string> expected;
     std::vector<std::string> missing, misshapen, unknown;
     for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
         expected.insert(name);
         if (!file.contains(name)) {
             missing.push_back(name);
-        } else if (const Shape shape = file.view(name).shape; shape != parameter.shape()) {
-            misshapen.push_back(name + " is " + to_string(shape) + ", expected " +
+        } else if (file.shape(name) != parameter.shape()) {
+            misshapen.push_back(name + " is " + to_string(file.shape(name)) + ", expected " +
                                 to_string(parameter.shape()));
         }
     });
@@ -68,6 +67,13 @@ void load_weights(Module& module, const SafetensorsFile& file, const Warn& warn 
         throw FormatError(file.path().string() + " does not fit the model's config.json: of " +
                           std::to_string(expected.size()) + " tensors" + problems);
     }
+}
+
+// Loads every parameter of `module`; a tensor's pages of the file leave memory after it. Throws as
+// check_weights before anything is loaded; values that are not finite are a warning.
+template <Engine E, class Module>
+void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nullptr) {
+    check_weights(module, file);
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         const Array values = file.to_array(name);
         const auto bad =
@@ -77,12 +83,14 @@ void load_weights(Module& module, const SafetensorsFile& file, const Warn& warn 
                  std::to_string(bad) +
                  " values that are infinite or not a number; the results will be useless");
         E::load(parameter, values);
+        file.forget(name);
     });
 }
 
+// From a file, or the index of several. Throws also as WeightFiles does.
 template <Engine E, class Module>
 void load_weights(Module& module, const std::filesystem::path& path, const Warn& warn = nullptr) {
-    load_weights<E>(module, SafetensorsFile(path), warn);
+    load_weights<E>(module, WeightFiles(path), warn);
 }
 
 // Writes every parameter of `module`, in the module's order, as `dtype` (F32, BF16 or F16); the

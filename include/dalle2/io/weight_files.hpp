@@ -1,0 +1,204 @@
+// The files that hold a network's weights: which ones of a folder they are, and all of them as one.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <dalle2/core/array.hpp>
+#include <dalle2/core/error.hpp>
+#include <dalle2/io/json.hpp>
+#include <dalle2/io/safetensors.hpp>
+
+namespace dalle2 {
+
+// Where a network's weights lie.
+struct WeightLocation {
+    std::filesystem::path path;  // the file; of several the index that says what is where
+    std::string variant;         // such as "fp16"; empty for the plain files
+    bool sharded = false;
+};
+
+namespace detail {
+
+// The names under which transformers and diffusers save, PyTorch's own format last.
+struct WeightNames {
+    std::string_view stem, extension;
+};
+inline std::vector<WeightNames> weight_names(std::string_view safetensors_file) {
+    const std::string_view stem = safetensors_file.substr(0, safetensors_file.rfind('.'));
+    return {{stem, ".safetensors"}, {stem == "model" ? "pytorch_model" : stem, ".bin"}};
+}
+
+// model.safetensors and model.safetensors.index.json; as a variant model.fp16.safetensors and
+// model.safetensors.index.fp16.json.
+inline std::string weight_file_name(const WeightNames& names, const std::string& variant) {
+    const std::string part = variant.empty() ? "" : "." + variant;
+    return std::string(names.stem) + part + std::string(names.extension);
+}
+inline std::string weight_index_name(const WeightNames& names, const std::string& variant) {
+    const std::string part = variant.empty() ? "" : "." + variant;
+    return std::string(names.stem) + std::string(names.extension) + ".index" + part + ".json";
+}
+
+// The variants that a folder has files of, in the order of their names.
+inline std::set<std::string> weight_variants(const std::filesystem::path& folder,
+                                             const std::vector<WeightNames>& all_names) {
+    std::set<std::string> variants;
+    std::error_code error;
+    for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+         entry.increment(error)) {
+        const std::string name = entry->path().filename().string();
+        for (const WeightNames& names : all_names) {
+            const auto between = [&](const std::string& before, std::string_view after) {
+                if (name.size() > before.size() + after.size() && name.starts_with(before) &&
+                    name.ends_with(after)) {
+                    const std::string variant =
+                        name.substr(before.size(), name.size() - before.size() - after.size());
+                    // Not a shard of several, model.fp16-00001-of-00002.safetensors.
+                    if (variant.find_first_of(".-") == std::string::npos) variants.insert(variant);
+                }
+            };
+            const std::string stem(names.stem), extension(names.extension);
+            between(stem + ".", extension);
+            between(stem + extension + ".index.", ".json");
+        }
+    }
+    return variants;
+}
+
+}  // namespace detail
+
+// The weights in a folder, which would be called `safetensors_file` as one plain file. In this
+// order: that file; several files with an index; PyTorch's, one or several. `variant` asks for
+// files such as model.fp16.safetensors; without it, plain files are looked for first, and if there
+// are none, those of the only variant there is. Throws IoError when there are none.
+inline WeightLocation find_weights(const std::filesystem::path& folder,
+                                   std::string_view safetensors_file,
+                                   const std::string& variant = "") {
+    const std::vector<detail::WeightNames> all_names = detail::weight_names(safetensors_file);
+    const auto exists = [&](const std::string& name) {
+        std::error_code ignored;
+        return std::filesystem::exists(folder / name, ignored);
+    };
+    const auto find = [&](const std::string& wanted, WeightLocation& found) {
+        for (const detail::WeightNames& names : all_names)
+            for (const bool sharded : {false, true}) {
+                const std::string name = sharded ? detail::weight_index_name(names, wanted)
+                                                 : detail::weight_file_name(names, wanted);
+                if (!exists(name)) continue;
+                found = {folder / name, wanted, sharded};
+                return true;
+            }
+        return false;
+    };
+    WeightLocation found;
+    if (find(variant, found)) return found;
+    const std::set<std::string> variants = detail::weight_variants(folder, all_names);
+    if (variant.empty() && variants.size() == 1 && find(*variants.begin(), found)) return found;
+    std::string others;
+    for (const std::string& name : variants) others += (others.empty() ? "" : ", ") + name;
+    const std::string missing =
+        (folder / detail::weight_file_name(all_names.front(), variant)).string();
+    throw IoError(
+        "no weights at " + missing + ", nor in several files or as PyTorch's .bin" +
+        (others.empty() ? "" : "; there are the variants " + others + ": ask for one of them"));
+}
+
+// The tensors of a network, mapped, whether they lie in one file or in several.
+class WeightFiles {
+public:
+    // One file, or the index of several, model.safetensors.index.json. Throws IoError when a file
+    // cannot be opened, FormatError when one is damaged or is not what the index says.
+    explicit WeightFiles(const std::filesystem::path& path) : path_(path) {
+        if (path.extension() == ".json") {
+            open_shards();
+        } else {
+            files_.emplace_back(path);
+        }
+        for (std::size_t file = 0; file < files_.size(); ++file)
+            for (const std::string& name : files_[file].names()) {
+                if (!index_.emplace(name, file).second)
+                    throw FormatError(path_.string() + ": the tensor " + name + " is in " +
+                                      files_[index_[name]].path().filename().string() + " and in " +
+                                      files_[file].path().filename().string());
+                names_.push_back(name);
+            }
+    }
+
+    // What was opened: the file or the index.
+    const std::filesystem::path& path() const { return path_; }
+    // File by file, in the order of their bytes.
+    const std::vector<std::string>& names() const { return names_; }
+    bool contains(const std::string& name) const { return index_.contains(name); }
+
+    // These throw FormatError when there is no such tensor.
+    const Shape& shape(const std::string& name) const { return file_of(name).shape(name); }
+    DType dtype(const std::string& name) const { return file_of(name).dtype(name); }
+    // A copy of the tensor as floats.
+    Array to_array(const std::string& name) const { return file_of(name).to_array(name); }
+    // The tensor's own bytes, which are in the order of its shape.
+    TensorView view(const std::string& name) const { return file_of(name).view(name); }
+    // The file that holds it.
+    const std::filesystem::path& path_of(const std::string& name) const {
+        return file_of(name).path();
+    }
+
+    // The tensor's pages need not stay in memory: they are read again if they are wanted again.
+    void forget(const std::string& name) const { file_of(name).forget(name); }
+
+private:
+    const SafetensorsFile& file_of(const std::string& name) const {
+        const auto found = index_.find(name);
+        if (found == index_.end())
+            throw FormatError(path_.string() + ": no tensor \"" + name + "\" among the " +
+                              std::to_string(index_.size()));
+        return files_[found->second];
+    }
+
+    // {"metadata": {…}, "weight_map": {tensor: file}}, the files beside the index.
+    void open_shards() {
+        const Json index = read_json(path_);
+        const auto map = index.is_object() ? index.find("weight_map") : index.end();
+        if (map == index.end() || !map->is_object() || map->empty())
+            throw FormatError(path_.string() +
+                              ": expected an object with \"weight_map\", {tensor: file, …}");
+        std::set<std::string> files;
+        for (const auto& [name, file] : map->items()) {
+            const std::string shard = file.is_string() ? file.get<std::string>() : "";
+            // Nothing may lead out of the model's folder.
+            if (shard.empty() || shard == "." || shard == ".." ||
+                shard.find_first_of("/\\") != std::string::npos ||
+                shard.find('\0') != std::string::npos)
+                throw FormatError(path_.string() + ": the tensor " + name + " is said to be in " +
+                                  file.dump().substr(0, 80) +
+                                  "; expected the name of a file beside the index");
+            files.insert(shard);
+        }
+        std::unordered_map<std::string, std::size_t> opened;
+        for (const std::string& file : files) {
+            opened.emplace(file, files_.size());
+            files_.emplace_back(path_.parent_path() / file);
+        }
+        for (const auto& [name, file] : map->items()) {
+            const SafetensorsFile& shard = files_[opened.at(file.get<std::string>())];
+            if (!shard.contains(name))
+                throw FormatError(path_.string() + ": the tensor " + name + " is not in " +
+                                  shard.path().filename().string() + ", where it is said to be");
+        }
+    }
+
+    std::filesystem::path path_;
+    std::vector<SafetensorsFile> files_;
+    std::vector<std::string> names_;
+    std::unordered_map<std::string, std::size_t> index_;
+};
+
+}  // namespace dalle2
