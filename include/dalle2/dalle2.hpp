@@ -34,6 +34,7 @@
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
 #include <dalle2/core/random.hpp>
+#include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
 #include <dalle2/core/xtensor.hpp>
 
@@ -84,6 +85,7 @@
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/cpu.hpp>
 #include <dalle2/engine/cpu_tensor.hpp>
+#include <dalle2/engine/engine_kind.hpp>
 #include <dalle2/engine/reference.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 #include <dalle2/engine/trace.hpp>
@@ -138,6 +140,8 @@
 #include <dalle2/pipeline/load.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
+#include <dalle2/pipeline/part_loader.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
 #include <dalle2/pipeline/text_to_image.hpp>

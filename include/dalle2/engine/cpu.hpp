@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/cpu_tensor.hpp>
 
@@ -45,6 +46,7 @@ struct Cpu {
     }
 
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
+        StopScope::check();
         check_last_axis("linear", x.shape(), weight.shape()[1]);
         Shape shape = x.shape();
         shape.back() = weight.shape()[0];
@@ -69,6 +71,7 @@ struct Cpu {
     }
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Conv2dOptions& o) {
+        StopScope::check();
         const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), o);
         Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
         kernels::conv2d(shape, x.data(), weight.packed(), bias ? bias->vector() : nullptr,
@@ -124,6 +127,7 @@ struct Cpu {
     }
     static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                             const AttentionOptions& o) {
+        StopScope::check();
         Tensor y(q.shape());
         kernels::attention<T>(attention_shape(q, k, v, o), q.data(), k.data(), v.data(),
                               attention_mask(o.mask), y.data(), nullptr);

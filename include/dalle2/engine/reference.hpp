@@ -9,6 +9,7 @@
 
 #include <Eigen/Core>
 
+#include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 
@@ -42,6 +43,7 @@ struct Reference {
 
     // y = x·wᵀ + b
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
+        StopScope::check();
         const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
         check_last_axis("linear", shape(x), in);
         Shape result_shape = shape(x);
@@ -56,6 +58,7 @@ struct Reference {
     // i)
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Conv2dOptions& o) {
+        StopScope::check();
         const Shape& w = weight.shape();
         const Shape in = check_picture("conv2d", shape(x), w[1]);
         const std::int64_t height = (in[1] + 2 * o.padding - w[2]) / o.stride + 1;
@@ -112,6 +115,7 @@ struct Reference {
     // softmax(q·kᵀ/√d + mask)·v, head by head
     static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                             const AttentionOptions& o) {
+        StopScope::check();
         const Shape s = check_attention(shape(q), shape(k), shape(v), o);
         const std::int64_t batch = s[0], queries = s[1], width = s[2], keys = shape(k)[1],
                            d = width / o.heads;

@@ -9,6 +9,7 @@
 #include <dalle2/clip/config.hpp>
 #include <dalle2/decoder/config.hpp>
 #include <dalle2/diffusion/schedule_config.hpp>
+#include <dalle2/engine/trace.hpp>
 #include <dalle2/io/model_directory.hpp>
 #include <dalle2/io/weights.hpp>
 #include <dalle2/prior/config.hpp>
@@ -51,6 +52,13 @@ Module<E> load_component(const ModelDirectory& directory, const std::string& com
     Module<E> module(load_config<typename Module<E>::Config>(directory, component));
     load_weights<E>(module, directory.weights_path(component), warn);
     return module;
+}
+
+// Throws what load_component would throw of a file's names and shapes, without reading weights.
+template <template <Engine> class Module>
+void check_component(const ModelDirectory& directory, const std::string& component) {
+    const Module<Trace> module(load_config<typename Module<Trace>::Config>(directory, component));
+    check_weights(module, WeightFiles(directory.weights_path(component)));
 }
 
 // The schedule of a component such as "prior_scheduler". Throws IoError, FormatError, ConfigError.

@@ -50,7 +50,7 @@ struct GenerateOptions {
     Padding padding = Padding::trim;
     // Called from the calling thread, before the first step of each stage and after each step.
     std::function<void(const GenerateProgress&)> progress = {};
-    // Request a stop from any thread: the call throws Cancelled before its next step.
+    // Request a stop from any thread: the call throws Cancelled before its next layer.
     std::stop_token stop = {};
 };
 

@@ -1,60 +1,22 @@
 // From a model directory to a pipeline.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/engine/cpu.hpp>
 #include <dalle2/engine/reference.hpp>
-#include <dalle2/kernels/isa.hpp>
-#include <dalle2/pipeline/any_sampler.hpp>
-#include <dalle2/pipeline/component.hpp>
-#include <dalle2/pipeline/model_configs.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
+#include <dalle2/pipeline/part_loader.hpp>
 #include <dalle2/pipeline/text_to_image.hpp>
 
 namespace dalle2 {
-
-// Reference, Cpu<float> or Cpu<bfloat16>.
-enum class EngineKind { reference, cpu_float, cpu_bfloat16 };
-
-inline std::string to_string(EngineKind kind) {
-    switch (kind) {
-        case EngineKind::reference: return "reference";
-        case EngineKind::cpu_float: return "float32";
-        case EngineKind::cpu_bfloat16: return "bfloat16";
-    }
-    return "unknown";
-}
-
-// Throws ConfigError, naming `where`, for an engine that there is not.
-inline EngineKind engine_kind_from_name(const std::string& name, const std::string& where) {
-    for (const EngineKind kind :
-         {EngineKind::reference, EngineKind::cpu_float, EngineKind::cpu_bfloat16})
-        if (name == to_string(kind)) return kind;
-    throw ConfigError(
-        where + ": engine \"" + name +
-        "\" is not supported; supported are \"reference\", \"float32\" and \"bfloat16\"");
-}
-
-// bfloat16 where the processor multiplies it faster than float, otherwise float32.
-inline EngineKind fastest_engine() {
-    return kernels::current_isa() == kernels::Isa::avx512_bf16 ? EngineKind::cpu_bfloat16
-                                                               : EngineKind::cpu_float;
-}
-
-struct LoadOptions {
-    EngineKind engine = fastest_engine();
-    SamplerKind prior_sampler = SamplerKind::unclip, decoder_sampler = SamplerKind::unclip,
-                super_resolution_sampler = SamplerKind::unclip;
-    DdimOptions ddim = {};
-    // As the public pipelines round their schedules, so that a seed means the same picture here and
-    // there: a network with strong guidance magnifies even these roundings until they can be seen.
-    SchedulePrecision schedule_precision = SchedulePrecision::as_reference;
-    Warn warn = nullptr;  // told what is suspicious, such as weights that are not numbers
-};
 
 // The pipeline that a model directory describes, on one engine.
 template <Engine E>
@@ -62,41 +24,35 @@ using StandardPipeline =
     TextToImage<ClipTokenizer, ClipTextEncoder<E>, DiffusionPrior<E, AnySampler>,
                 Decoder<E, AnySampler>, Upsampler<E, AnySampler>>;
 
-namespace detail {
-
-inline AnySampler make_sampler(SamplerKind kind, const NoiseScheduleConfig& config,
-                               const LoadOptions& options) {
-    NoiseSchedule schedule(config, options.schedule_precision);
-    if (kind == SamplerKind::ddim) return DdimSampler(std::move(schedule), options.ddim);
-    return UnClipSampler(std::move(schedule));
-}
-
-}  // namespace detail
+// The same, each network in memory only while a call uses it.
+template <Engine E>
+using StagedPipeline =
+    TextToImage<ClipTokenizer, OnDemand<ClipTextEncoder<E>>,
+                OnDemand<DiffusionPrior<E, AnySampler>>, OnDemand<Decoder<E, AnySampler>>,
+                OnDemand<Upsampler<E, AnySampler>>>;
 
 // Loads every component on engine E. Throws IoError for what is missing, FormatError for damaged
 // files, ConfigError for what is not supported or does not fit together.
 template <Engine E>
 StandardPipeline<E> load_on(const std::filesystem::path& path, const LoadOptions& options = {}) {
-    const ModelDirectory directory(path);
-    const ModelConfigs configs = load_model_configs(directory);
-    ClipTokenizer tokenizer = ClipTokenizer::from_directory(directory.folder("tokenizer"));
-    check_tokenizer(tokenizer, configs, "'" + path.string() + "'");
-    StandardPipeline<E> pipeline = {
-        std::move(tokenizer),
-        load_component<ClipTextEncoder, E>(directory, "text_encoder", options.warn),
-        {load_component<PriorTransformer, E>(directory, "prior", options.warn),
-         detail::make_sampler(options.prior_sampler, configs.prior_scheduler, options)},
-        {load_component<TextProjection, E>(directory, "text_proj", options.warn),
-         load_component<UNet, E>(directory, "decoder", options.warn),
-         detail::make_sampler(options.decoder_sampler, configs.decoder_scheduler, options)},
-        {load_component<UNet, E>(directory, "super_res_first", options.warn), std::nullopt,
-         detail::make_sampler(options.super_resolution_sampler, configs.super_res_scheduler,
-                              options)},
-        configs.defaults};
-    if (configs.super_res_last)
-        pipeline.upsampler.last =
-            load_component<UNet, E>(directory, "super_res_last", options.warn);
-    return pipeline;
+    const PartLoader<E> parts(path, options);
+    return {parts.tokenizer(), parts.text_encoder(), parts.prior(),
+            parts.decoder(),   parts.upsampler(),    parts.configs.defaults};
+}
+
+// Looks at every file now, and loads a component when it is needed. Throws as load_on; so do the
+// calls of the pipeline, when a file has changed meanwhile.
+template <Engine E>
+StagedPipeline<E> load_staged_on(const std::filesystem::path& path,
+                                 const LoadOptions& options = {}) {
+    const auto parts = std::make_shared<const PartLoader<E>>(path, options);
+    parts->check();
+    return {parts->tokenizer(),
+            OnDemand<ClipTextEncoder<E>>([parts] { return parts->text_encoder(); }),
+            OnDemand<DiffusionPrior<E, AnySampler>>([parts] { return parts->prior(); }),
+            OnDemand<Decoder<E, AnySampler>>([parts] { return parts->decoder(); }),
+            OnDemand<Upsampler<E, AnySampler>>([parts] { return parts->upsampler(); }),
+            parts->configs.defaults};
 }
 
 // A pipeline whose engine was chosen at run time. Constant, cheap to move, and may be used from
@@ -105,8 +61,11 @@ class Pipeline {
 public:
     template <Engine E>
     explicit Pipeline(StandardPipeline<E> pipeline) : pipeline_(std::move(pipeline)) {}
+    template <Engine E>
+    explicit Pipeline(StagedPipeline<E> pipeline) : pipeline_(std::move(pipeline)) {}
 
-    // Calls function(pipeline) with the StandardPipeline of whichever engine it is.
+    // Calls function(pipeline) with the StandardPipeline or StagedPipeline that it is, of whichever
+    // engine.
     template <class Function>
     decltype(auto) visit(Function&& function) const {
         return std::visit(std::forward<Function>(function), pipeline_);
@@ -120,7 +79,11 @@ public:
         return visit([&](const auto& pipeline) { return pipeline.generate(prompts, options); });
     }
 
-    EngineKind engine() const { return static_cast<EngineKind>(pipeline_.index()); }
+    EngineKind engine() const { return static_cast<EngineKind>(pipeline_.index() % engines); }
+    // Are all networks in memory, or each only while it is used?
+    Residency residency() const {
+        return pipeline_.index() < engines ? Residency::whole : Residency::in_turn;
+    }
     const ClipTokenizer& tokenizer() const {
         return visit(
             [](const auto& pipeline) -> const ClipTokenizer& { return pipeline.tokenizer; });
@@ -131,20 +94,27 @@ public:
     }
 
 private:
-    // In the order of EngineKind.
+    // In the order of EngineKind, twice.
+    static constexpr std::size_t engines = 3;
     std::variant<StandardPipeline<Reference>, StandardPipeline<Cpu<float>>,
-                 StandardPipeline<Cpu<bfloat16>>>
+                 StandardPipeline<Cpu<bfloat16>>, StagedPipeline<Reference>,
+                 StagedPipeline<Cpu<float>>, StagedPipeline<Cpu<bfloat16>>>
         pipeline_;
 };
 
-// The pipeline in a model directory. Throws as load_on.
+// The pipeline in a model directory, which may also be named as in the hub's cache, "org/name".
+// Throws as load_on.
 inline Pipeline load(const std::filesystem::path& path, const LoadOptions& options = {}) {
+    const auto on = [&]<Engine E>(std::type_identity<E>) {
+        return options.residency == Residency::whole ? Pipeline(load_on<E>(path, options))
+                                                     : Pipeline(load_staged_on<E>(path, options));
+    };
     switch (options.engine) {
-        case EngineKind::reference: return Pipeline(load_on<Reference>(path, options));
-        case EngineKind::cpu_float: return Pipeline(load_on<Cpu<float>>(path, options));
+        case EngineKind::reference: return on(std::type_identity<Reference>{});
+        case EngineKind::cpu_float: return on(std::type_identity<Cpu<float>>{});
         case EngineKind::cpu_bfloat16: break;
     }
-    return Pipeline(load_on<Cpu<bfloat16>>(path, options));
+    return on(std::type_identity<Cpu<bfloat16>>{});
 }
 
 }  // namespace dalle2

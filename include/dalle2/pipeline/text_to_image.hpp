@@ -9,12 +9,14 @@
 #include <vector>
 
 #include <dalle2/core/random.hpp>
+#include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/pipeline/generate_options.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/upsampler.hpp>
 
 namespace dalle2 {
@@ -108,8 +110,8 @@ struct TextToImage {
 
         const ThreadScope threads(options.threads);
         TorchGenerator generator(options.seed);
-        const EncodedText text = encode(prompts, options);
-        const EncodedText unconditional = encode({""}, options);
+        const StopScope stopping(options.stop);
+        const auto [text, unconditional] = encode(prompts, options);
         Generation made;
         made.image_embedding = prior.sample(text, unconditional, generator, prior_options);
         made.small_pictures =
@@ -119,11 +121,16 @@ struct TextToImage {
     }
 
 private:
-    EncodedText encode(const std::vector<std::string>& prompts,
-                       const GenerateOptions& options) const {
+    // The prompts, and the empty one that guidance compares them with.
+    std::pair<EncodedText, EncodedText> encode(const std::vector<std::string>& prompts,
+                                               const GenerateOptions& options) const {
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
-        return encode_text(text_encoder, token_batch(tokenizer, prompts, options.padding));
+        const auto encoder = in_use(text_encoder);
+        const auto encoded = [&](const std::vector<std::string>& texts) {
+            return encode_text(*encoder, token_batch(tokenizer, texts, options.padding));
+        };
+        return {encoded(prompts), encoded({""})};
     }
 
     // Checked here, so that a mistake in the last stage is told before the first begins.

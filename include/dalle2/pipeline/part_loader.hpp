@@ -1,0 +1,103 @@
+// From a model directory to the parts of its pipelines.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/component.hpp>
+#include <dalle2/pipeline/decoder.hpp>
+#include <dalle2/pipeline/diffusion_prior.hpp>
+#include <dalle2/pipeline/model_configs.hpp>
+#include <dalle2/pipeline/upsampler.hpp>
+
+namespace dalle2 {
+
+// What of a model is in memory between calls: all of it; or nothing, each network being loaded when
+// its turn comes and released after it. The pictures are the same.
+enum class Residency { whole, in_turn };
+
+struct LoadOptions {
+    EngineKind engine = fastest_engine();
+    Residency residency = Residency::whole;
+    // Which files, where a folder has several: "fp16" for model.fp16.safetensors. Empty: the plain
+    // ones, or else the only variant there is.
+    std::string variant = "";
+    SamplerKind prior_sampler = SamplerKind::unclip, decoder_sampler = SamplerKind::unclip,
+                super_resolution_sampler = SamplerKind::unclip;
+    DdimOptions ddim = {};
+    // As the public pipelines round their schedules, so that a seed means the same picture here and
+    // there: a network with strong guidance magnifies even these roundings until they can be seen.
+    SchedulePrecision schedule_precision = SchedulePrecision::as_reference;
+    Warn warn = nullptr;  // told what is suspicious, such as weights that are not numbers
+    // Told the name of each component, such as "decoder", before its weights are read.
+    std::function<void(const std::string&)> on_component = nullptr;
+};
+
+// Reads the settings of a model directory at once, and makes each part on engine E when asked.
+// Throws IoError for what is missing, FormatError for damaged files, ConfigError for what is not
+// supported or does not fit together.
+template <Engine E>
+struct PartLoader {
+    ModelDirectory directory;
+    ModelConfigs configs;
+    LoadOptions options;
+
+    explicit PartLoader(const std::filesystem::path& path, const LoadOptions& load_options = {})
+        : directory(path, load_options.variant),
+          configs(load_model_configs(directory)),
+          options(load_options) {}
+
+    ClipTokenizer tokenizer() const {
+        ClipTokenizer made = ClipTokenizer::from_directory(directory.folder("tokenizer"));
+        check_tokenizer(made, configs, "'" + directory.path().string() + "'");
+        return made;
+    }
+    ClipTextEncoder<E> text_encoder() const { return load<ClipTextEncoder>("text_encoder"); }
+    DiffusionPrior<E, AnySampler> prior() const {
+        return {load<PriorTransformer>("prior"),
+                sampler(options.prior_sampler, configs.prior_scheduler)};
+    }
+    Decoder<E, AnySampler> decoder() const {
+        return {load<TextProjection>("text_proj"), load<UNet>("decoder"),
+                sampler(options.decoder_sampler, configs.decoder_scheduler)};
+    }
+    Upsampler<E, AnySampler> upsampler() const {
+        UNet<E> first = load<UNet>("super_res_first");
+        std::optional<UNet<E>> last;
+        if (configs.super_res_last) last = load<UNet>("super_res_last");
+        return {std::move(first), std::move(last),
+                sampler(options.super_resolution_sampler, configs.super_res_scheduler)};
+    }
+
+    // Throws what the parts would throw when they are made, as far as it can be seen without
+    // reading weights.
+    void check() const {
+        (void)tokenizer();
+        check_component<ClipTextEncoder>(directory, "text_encoder");
+        check_component<PriorTransformer>(directory, "prior");
+        check_component<TextProjection>(directory, "text_proj");
+        check_component<UNet>(directory, "decoder");
+        check_component<UNet>(directory, "super_res_first");
+        if (configs.super_res_last) check_component<UNet>(directory, "super_res_last");
+    }
+
+private:
+    template <template <Engine> class Module>
+    Module<E> load(const std::string& component) const {
+        if (options.on_component) options.on_component(component);
+        return load_component<Module, E>(directory, component, options.warn);
+    }
+    AnySampler sampler(SamplerKind kind, const NoiseScheduleConfig& config) const {
+        NoiseSchedule schedule(config, options.schedule_precision);
+        if (kind == SamplerKind::ddim) return DdimSampler(std::move(schedule), options.ddim);
+        return UnClipSampler(std::move(schedule));
+    }
+};
+
+}  // namespace dalle2
