@@ -57,16 +57,33 @@ void ProgressBar::update(const std::string& stage, std::int64_t done, std::int64
     std::cerr << '\r' << line << "\x1b[K" << std::flush;
 }
 
+void ProgressBar::begin(const std::string& stage) {
+    finish();
+    stage_ = stage;
+    began_ = Clock::now();
+    done_ = total_ = 0;
+    open_ = true;
+    if (terminal_) std::cerr << '\r' << stage << "\x1b[K" << std::flush;
+}
+
 void ProgressBar::finish() {
     if (!open_) return;
     open_ = false;
     const double seconds = std::chrono::duration<double>(Clock::now() - began_).count();
     std::string line = stage_;
     line.resize(std::max<std::size_t>(line.size(), 10), ' ');
-    line += " " + std::to_string(done_);
-    if (done_ < total_) line += " of " + std::to_string(total_);
-    line += total_ == 1 ? " step, " : " steps, ";
-    line += duration_text(seconds);
+    constexpr double worth_telling = 0.5;
+    if (total_ == 0 && seconds < worth_telling) {
+        if (terminal_) std::cerr << "\r\x1b[K" << std::flush;
+        stage_.clear();
+        return;
+    }
+    if (total_ > 0) {
+        line += " " + std::to_string(done_);
+        if (done_ < total_) line += " of " + std::to_string(total_);
+        line += total_ == 1 ? " step," : " steps,";
+    }
+    line += " " + duration_text(seconds);
     std::cerr << (terminal_ ? "\r" : "") << line << (terminal_ ? "\x1b[K" : "") << std::endl;
     stage_.clear();
 }

@@ -20,6 +20,8 @@ public:
 
     // `done` of `total` steps of `stage` are finished. A new name begins a new stage.
     void update(const std::string& stage, std::int64_t done, std::int64_t total);
+    // Begins a stage whose steps cannot be counted: its name alone is shown until the next.
+    void begin(const std::string& stage);
     // Ends the line of the stage, so that other text may follow.
     void finish();
 

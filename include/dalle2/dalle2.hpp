@@ -137,6 +137,7 @@
 #include <dalle2/pipeline/diffusion_prior.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/pipeline/generate_options.hpp>
+#include <dalle2/pipeline/image_variations.hpp>
 #include <dalle2/pipeline/load.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
@@ -144,6 +145,7 @@
 #include <dalle2/pipeline/part_loader.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
+#include <dalle2/pipeline/stages.hpp>
 #include <dalle2/pipeline/text_to_image.hpp>
 #include <dalle2/pipeline/upsampler.hpp>
 
