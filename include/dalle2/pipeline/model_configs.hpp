@@ -99,9 +99,11 @@ inline void check_agreement(const ModelConfigs& c, const std::string& model) {
     check(embedding, width, "prior/embedding_dim", c.prior.embedding_dim);
     check(embedding, width, "text_proj/clip_embeddings_dim", c.text_proj.clip_embeddings_dim);
     check("text_proj/time_embed_dim", c.text_proj.time_embed_dim,
-          "decoder/time_embedding_dim, which without that key is four times the first of "
-          "block_out_channels",
-          time_embedding_width(c.decoder));
+          c.decoder.added_time == AddedTime::identity
+              ? "decoder/time_embedding_dim, which without that key is four times the first of "
+                "block_out_channels"
+              : "decoder/projection_class_embeddings_input_dim",
+          added_time_width(c.decoder));
     check("text_proj/cross_attention_dim", c.text_proj.cross_attention_dim,
           "decoder/cross_attention_dim", c.decoder.context_width);
     check("decoder/in_channels", c.decoder.in_channels, "the number of channels of a picture", 3);

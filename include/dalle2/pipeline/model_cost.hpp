@@ -71,7 +71,7 @@ inline TraceLog trace_unet(const UNetConfig& config, std::int64_t batch, std::in
         return log;
     }
     const auto context = Trace::tensor({batch, context_tokens, config.context_width});
-    const auto time = Trace::tensor({batch, time_embedding_width(config)});
+    const auto time = Trace::tensor({batch, added_time_width(config)});
     const std::vector<std::int32_t> keep(static_cast<std::size_t>(batch * context_tokens), 1);
     unet(picture, times, &time, {.tokens = &context, .keep = keep});
     return log;
