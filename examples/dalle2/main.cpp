@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
     tool::add_generate(app, interrupt.token());
     tool::add_train(app, interrupt.token());
     tool::add_info(app);
+    tool::add_convert(app, interrupt.token());
     tool::add_data(app, interrupt.token());
 
     try {

@@ -41,6 +41,7 @@
 #include <dalle2/io/atomic_file.hpp>
 #include <dalle2/io/config.hpp>
 #include <dalle2/io/contact_sheet.hpp>
+#include <dalle2/io/convert_weights.hpp>
 #include <dalle2/io/crc32.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
