@@ -33,6 +33,7 @@
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/core/float8.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
@@ -53,6 +54,7 @@
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/safetensors_header.hpp>
 #include <dalle2/io/stb.hpp>
+#include <dalle2/io/tensor_view.hpp>
 #include <dalle2/io/utf8.hpp>
 #include <dalle2/io/weight_files.hpp>
 #include <dalle2/io/weights.hpp>
