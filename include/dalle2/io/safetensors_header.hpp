@@ -27,25 +27,6 @@ namespace dalle2 {
 
 namespace detail {
 
-// The bytes of a tensor. Throws FormatError when they could not be counted (or, with a zero among
-// the extents, when the others alone could not).
-inline std::uint64_t checked_byte_count(const Shape& shape, DType dtype, const std::string& where) {
-    constexpr std::uint64_t limit = std::uint64_t{1} << 62;
-    std::uint64_t count = size_of(dtype);
-    bool empty = false;
-    for (const std::int64_t extent : shape) {
-        if (extent < 0) throw FormatError(where + ": a negative extent in " + to_string(shape));
-        if (extent == 0) {
-            empty = true;
-        } else if (count > limit / static_cast<std::uint64_t>(extent)) {
-            throw FormatError(where + ": the shape " + to_string(shape) + " is absurdly large");
-        } else {
-            count *= static_cast<std::uint64_t>(extent);
-        }
-    }
-    return empty ? 0 : count;
-}
-
 struct SafetensorsHeader {
     struct Tensor {
         std::string name;

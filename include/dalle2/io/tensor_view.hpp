@@ -8,10 +8,12 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/bfloat16.hpp>
+#include <dalle2/core/error.hpp>
 #include <dalle2/core/float8.hpp>
 
 namespace dalle2 {
@@ -84,6 +86,25 @@ struct TensorView {
 };
 
 namespace detail {
+
+// The bytes of a tensor. Throws FormatError when they could not be counted (or, with a zero among
+// the extents, when the others alone could not).
+inline std::uint64_t checked_byte_count(const Shape& shape, DType dtype, const std::string& where) {
+    constexpr std::uint64_t limit = std::uint64_t{1} << 62;
+    std::uint64_t count = size_of(dtype);
+    bool empty = false;
+    for (const std::int64_t extent : shape) {
+        if (extent < 0) throw FormatError(where + ": a negative extent in " + to_string(shape));
+        if (extent == 0) {
+            empty = true;
+        } else if (count > limit / static_cast<std::uint64_t>(extent)) {
+            throw FormatError(where + ": the shape " + to_string(shape) + " is absurdly large");
+        } else {
+            count *= static_cast<std::uint64_t>(extent);
+        }
+    }
+    return empty ? 0 : count;
+}
 
 template <class Stored>
 void convert_to_float(std::span<const std::byte> bytes, float* values) {
