@@ -8,7 +8,7 @@
 // Data flows down this list, and a folder includes only folders above it:
 //
 //   core/       errors, arrays and shapes, random numbers, progress and cancellation
-//   io/         safetensors, model directories, picture files
+//   io/         safetensors, PyTorch checkpoints, model directories, picture files
 //   kernels/    matrix products, convolution, attention, norms: pointers and sizes, no model
 //   engine/     what a tensor and an operation are: reference, cpu, autodiff, trace
 //   nn/         layers written once over an engine
@@ -33,6 +33,7 @@
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/core/float8.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
@@ -50,13 +51,19 @@
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/model_directory.hpp>
+#include <dalle2/io/pickle.hpp>
+#include <dalle2/io/pickle_value.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/safetensors_header.hpp>
 #include <dalle2/io/stb.hpp>
+#include <dalle2/io/tensor_view.hpp>
+#include <dalle2/io/torch_checkpoint.hpp>
+#include <dalle2/io/torch_tensor.hpp>
 #include <dalle2/io/utf8.hpp>
 #include <dalle2/io/weight_files.hpp>
 #include <dalle2/io/weights.hpp>
+#include <dalle2/io/zip_archive.hpp>
 
 #include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/attention_plan.hpp>
