@@ -42,6 +42,7 @@
 #include <dalle2/io/config.hpp>
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/crc32.hpp>
+#include <dalle2/io/exif.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
 #include <dalle2/io/hub_cache.hpp>
@@ -50,6 +51,8 @@
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/model_directory.hpp>
 #include <dalle2/io/picture.hpp>
+#include <dalle2/io/resampling.hpp>
+#include <dalle2/io/resize_picture.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/safetensors_header.hpp>
 #include <dalle2/io/stb.hpp>
@@ -109,6 +112,8 @@
 #include <dalle2/clip/config.hpp>
 #include <dalle2/clip/encoder.hpp>
 #include <dalle2/clip/image_encoder.hpp>
+#include <dalle2/clip/picture_file.hpp>
+#include <dalle2/clip/preprocess.hpp>
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/clip/token_batch.hpp>
 #include <dalle2/clip/unit_rows.hpp>
