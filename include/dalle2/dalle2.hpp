@@ -112,12 +112,14 @@
 #include <dalle2/clip/config.hpp>
 #include <dalle2/clip/encoder.hpp>
 #include <dalle2/clip/image_encoder.hpp>
+#include <dalle2/clip/model.hpp>
 #include <dalle2/clip/picture_file.hpp>
 #include <dalle2/clip/preprocess.hpp>
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/clip/token_batch.hpp>
 #include <dalle2/clip/unit_rows.hpp>
 #include <dalle2/clip/zero_shot.hpp>
+#include <dalle2/clip/zero_shot_config.hpp>
 
 #include <dalle2/diffusion/ddim_sampler.hpp>
 #include <dalle2/diffusion/denoise.hpp>
@@ -137,12 +139,14 @@
 #include <dalle2/decoder/unet.hpp>
 
 #include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/clip_towers.hpp>
 #include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/pipeline/load.hpp>
+#include <dalle2/pipeline/load_clip.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
