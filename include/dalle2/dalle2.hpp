@@ -44,6 +44,7 @@
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/convert_weights.hpp>
 #include <dalle2/io/crc32.hpp>
+#include <dalle2/io/exif.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
 #include <dalle2/io/hub_cache.hpp>
@@ -54,6 +55,8 @@
 #include <dalle2/io/pickle.hpp>
 #include <dalle2/io/pickle_value.hpp>
 #include <dalle2/io/picture.hpp>
+#include <dalle2/io/resampling.hpp>
+#include <dalle2/io/resize_picture.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/safetensors_header.hpp>
 #include <dalle2/io/stb.hpp>
@@ -117,10 +120,14 @@
 #include <dalle2/clip/config.hpp>
 #include <dalle2/clip/encoder.hpp>
 #include <dalle2/clip/image_encoder.hpp>
+#include <dalle2/clip/model.hpp>
+#include <dalle2/clip/picture_file.hpp>
+#include <dalle2/clip/preprocess.hpp>
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/clip/token_batch.hpp>
 #include <dalle2/clip/unit_rows.hpp>
 #include <dalle2/clip/zero_shot.hpp>
+#include <dalle2/clip/zero_shot_config.hpp>
 
 #include <dalle2/diffusion/ddim_sampler.hpp>
 #include <dalle2/diffusion/denoise.hpp>
@@ -140,6 +147,7 @@
 #include <dalle2/decoder/unet.hpp>
 
 #include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/clip_towers.hpp>
 #include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
@@ -147,6 +155,7 @@
 #include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/pipeline/image_variations.hpp>
 #include <dalle2/pipeline/load.hpp>
+#include <dalle2/pipeline/load_clip.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
