@@ -17,7 +17,7 @@
 //   diffusion/  noise schedules, samplers, guidance
 //   prior/      text embedding to image embedding (section 2.2 of the paper)
 //   decoder/    image embedding to picture (section 2.1), and the upsampler
-//   pipeline/   the whole chain: text to image
+//   pipeline/   the whole chain: text to image, variations of a picture
 //   data/       folders of pictures; the emoji scenes
 //   train/      losses, optimizer, checkpoints, one trainer per model
 //
@@ -146,6 +146,7 @@
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
 
+#include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>
 #include <dalle2/pipeline/clip_towers.hpp>
 #include <dalle2/pipeline/component.hpp>
@@ -155,11 +156,13 @@
 #include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/pipeline/image_variations.hpp>
 #include <dalle2/pipeline/load.hpp>
+#include <dalle2/pipeline/load_variations.hpp>
 #include <dalle2/pipeline/load_clip.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
+#include <dalle2/pipeline/picture_encoder.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
 #include <dalle2/pipeline/stages.hpp>
