@@ -102,6 +102,12 @@ void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
     command.add_option("--engine", settings.engine, "reference (slow), float32 or bfloat16")
         ->check(CLI::IsMember({"reference", "float32", "bfloat16"}).description(""))
         ->capture_default_str();
+    command
+        .add_option("--noise", settings.noise,
+                    "float32, bfloat16 or float16: the torch_dtype of the public pipeline whose "
+                    "picture a seed should give")
+        ->check(CLI::IsMember({"float32", "bfloat16", "float16"}).description(""))
+        ->capture_default_str();
     command.add_option("--threads", settings.threads, "0: one for each core")
         ->check(whole(0, 1024))
         ->capture_default_str();
@@ -160,6 +166,7 @@ dalle2::PngText Drawing::describe(const dalle2::GenerationDefaults& defaults) co
         {"super_res_steps",
          std::to_string(settings_.super_res_steps.value_or(defaults.super_resolution_steps))},
         {"guidance", number_text(settings_.guidance.value_or(defaults.decoder_guidance_scale))}};
+    if (settings_.noise != "float32") text.emplace_back("noise", settings_.noise);
     if (settings_.sampler == "ddim") text.emplace_back("eta", number_text(settings_.eta));
     return text;
 }
@@ -181,6 +188,9 @@ void Drawing::run(const dalle2::GenerateOptions& command_options,
         options.decoder_steps = settings_.steps;
         options.super_resolution_steps = settings_.super_res_steps;
         options.decoder_guidance_scale = settings_.guidance;
+        options.noise = settings_.noise == "bfloat16"  ? dalle2::NoiseType::bf16
+                        : settings_.noise == "float16" ? dalle2::NoiseType::f16
+                                                       : dalle2::NoiseType::f32;
         options.threads = settings_.threads;
         options.stop = stop;
         options.progress = [&](const dalle2::GenerateProgress& p) {

@@ -26,6 +26,7 @@ struct DrawingSettings {
     std::string model = shipped_model();
     std::string variant;
     std::string engine = dalle2::to_string(dalle2::fastest_engine());
+    std::string noise = "float32";
     std::string memory = "auto";
     std::string sampler = "unclip";
     double eta = 0;

@@ -35,15 +35,14 @@ void add_vary(CLI::App& app, const std::stop_token& stop) {
     CLI::App* command = app.add_subcommand("vary", "Draw other pictures of what a picture shows");
     const auto settings = std::make_shared<VarySettings>();
     command->add_option("PICTURE", settings->picture, "PNG, JPEG or BMP, of any size")->required();
-    settings->drawing.count = 4;
     add_drawing_options(*command, settings->drawing);
     command->footer(
         "The picture's CLIP embedding, all that is kept of it, takes the place of the one that the "
         "prior makes of a text.\n"
         "Examples:\n"
         "  dalle2 generate \"a purple wolf on a gray background\" -o wolf.png\n"
-        "  dalle2 vary wolf.png -o wolves.png\n"
-        "  dalle2 vary photo.jpg --model kakaobrain/karlo-v1-alpha-image-variations --count 1");
+        "  dalle2 vary wolf.png -o wolves.png --count 9\n"
+        "  dalle2 vary photo.jpg --model kakaobrain/karlo-v1-alpha-image-variations");
     command->callback([settings, stop] { vary(*settings, stop); });
 }
 

@@ -68,7 +68,7 @@ private:
         const StageOptions stages(options, defaults);
         const ThreadScope threads(options.threads);
         const StopScope stopping(options.stop);
-        TorchGenerator generator(options.seed);
+        TorchGenerator generator(options.seed, options.noise);
         Generation made;
         {
             const BufferPool pool;

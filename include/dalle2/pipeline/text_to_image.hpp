@@ -63,7 +63,7 @@ struct TextToImage {
         const StageOptions stages(options, defaults);
         const ThreadScope threads(options.threads);
         const StopScope stopping(options.stop);
-        TorchGenerator generator(options.seed);
+        TorchGenerator generator(options.seed, options.noise);
         const auto [text, unconditional] = encode(prompts, options);
         Generation made;
         made.text = text;
