@@ -13,7 +13,8 @@ namespace tool {
 // plain line at the end of each stage when the output goes to a file or a pipe.
 class ProgressBar {
 public:
-    ProgressBar();
+    // `unit` is what is counted, such as "MB"; steps when it is empty.
+    explicit ProgressBar(std::string unit = "");
     ~ProgressBar();
     ProgressBar(const ProgressBar&) = delete;
     ProgressBar& operator=(const ProgressBar&) = delete;
@@ -29,6 +30,7 @@ private:
     using Clock = std::chrono::steady_clock;
 
     bool terminal_;
+    std::string unit_;
     std::string stage_;
     std::int64_t done_ = 0, total_ = 0;
     Clock::time_point began_, drawn_;

@@ -17,7 +17,7 @@
 //   diffusion/  noise schedules, samplers, guidance
 //   prior/      text embedding to image embedding (section 2.2 of the paper)
 //   decoder/    image embedding to picture (section 2.1), and the upsampler
-//   pipeline/   the whole chain: text to image
+//   pipeline/   the whole chain: text to image, variations of a picture
 //   data/       folders of pictures; the emoji scenes
 //   train/      losses, optimizer, checkpoints, one trainer per model
 //
@@ -42,7 +42,9 @@
 #include <dalle2/io/atomic_file.hpp>
 #include <dalle2/io/config.hpp>
 #include <dalle2/io/contact_sheet.hpp>
+#include <dalle2/io/convert_weights.hpp>
 #include <dalle2/io/crc32.hpp>
+#include <dalle2/io/exif.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
 #include <dalle2/io/hub_cache.hpp>
@@ -55,6 +57,8 @@
 #include <dalle2/io/pickle_value.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/io/picture_length.hpp>
+#include <dalle2/io/resampling.hpp>
+#include <dalle2/io/resize_picture.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/safetensors_header.hpp>
 #include <dalle2/io/stb.hpp>
@@ -118,10 +122,14 @@
 #include <dalle2/clip/config.hpp>
 #include <dalle2/clip/encoder.hpp>
 #include <dalle2/clip/image_encoder.hpp>
+#include <dalle2/clip/model.hpp>
+#include <dalle2/clip/picture_file.hpp>
+#include <dalle2/clip/preprocess.hpp>
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/clip/token_batch.hpp>
 #include <dalle2/clip/unit_rows.hpp>
 #include <dalle2/clip/zero_shot.hpp>
+#include <dalle2/clip/zero_shot_config.hpp>
 
 #include <dalle2/diffusion/ddim_sampler.hpp>
 #include <dalle2/diffusion/denoise.hpp>
@@ -140,7 +148,9 @@
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
 
+#include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/clip_towers.hpp>
 #include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
@@ -148,10 +158,13 @@
 #include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/pipeline/image_variations.hpp>
 #include <dalle2/pipeline/load.hpp>
+#include <dalle2/pipeline/load_variations.hpp>
+#include <dalle2/pipeline/load_clip.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
+#include <dalle2/pipeline/picture_encoder.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
 #include <dalle2/pipeline/stages.hpp>

@@ -406,7 +406,9 @@ def run_pipeline(pipe, call, dtype):
         scheduler.step = step
         return lambda: setattr(scheduler, "step", original)
 
-    undo = [watch(p, getattr(pipe, p + "_scheduler")) for p in ("prior", "decoder", "super_res")]
+    # A pipeline of image variations has no prior.
+    undo = [watch(p, getattr(pipe, p + "_scheduler")) for p in ("prior", "decoder", "super_res")
+            if hasattr(pipe, p + "_scheduler")]
     def before_projection(module, args, kwargs):
         record["text_embedding"] = kwargs["prompt_embeds"]  # with guidance, the empty prompt first
         record["text_states"] = kwargs["text_encoder_hidden_states"]

@@ -1,9 +1,13 @@
-// The config.json of CLIP's two encoders, as transformers writes and reads them.
+// The config.json of CLIP and of its two encoders, as transformers writes and reads them. Absent
+// keys have transformers' defaults, which are those of ViT-B/32: a public file often states only
+// what differs from them.
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include <dalle2/clip/image_encoder.hpp>
+#include <dalle2/clip/model.hpp>
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/io/config.hpp>
 
@@ -50,11 +54,12 @@ inline void ignore_transformers_keys(ConfigReader& reader) {
                    "output_hidden_states"});
 }
 
+// `c` holds the defaults.
 inline void read_config(ConfigReader& reader, ClipEncoderConfig& c) {
-    c.hidden_size = reader.get<std::int64_t>("hidden_size", 1, 65536);
-    c.intermediate_size = reader.get<std::int64_t>("intermediate_size", 1, 1 << 20);
-    c.num_attention_heads = reader.get<std::int64_t>("num_attention_heads");
-    c.num_hidden_layers = reader.get<std::int64_t>("num_hidden_layers", 1, 1000);
+    c.hidden_size = reader.get_or("hidden_size", c.hidden_size, 1, 65536);
+    c.intermediate_size = reader.get_or("intermediate_size", c.intermediate_size, 1, 1 << 20);
+    c.num_attention_heads = reader.get_or("num_attention_heads", c.num_attention_heads);
+    c.num_hidden_layers = reader.get_or("num_hidden_layers", c.num_hidden_layers, 1, 1000);
     c.layer_norm_eps = reader.get_or("layer_norm_eps", 1e-5, 1e-30, 1);
     c.hidden_act = activation_from_name(reader.get_or<std::string>("hidden_act", "quick_gelu"),
                                         reader.where() + ", key hidden_act");
@@ -79,15 +84,23 @@ inline void add_to_json(OrderedJson& json, const ClipEncoderConfig& c) {
 
 }  // namespace detail
 
-// Throws ConfigError for what is missing, out of range or not supported.
+// Throws ConfigError for what is out of range or not supported.
 inline ClipTextConfig clip_text_config(ConfigReader reader) {
-    ClipTextConfig c{};
+    ClipTextConfig c{.encoder = {.hidden_size = 512,
+                                 .intermediate_size = 2048,
+                                 .num_attention_heads = 8,
+                                 .num_hidden_layers = 12},
+                     .vocab_size = 49408,
+                     .max_position_embeddings = 77,
+                     .projection_dim = 512,
+                     .eos_token_id = 49407};
     reader.expect("model_type", {"clip_text_model"});
     detail::read_config(reader, c.encoder);
-    c.vocab_size = reader.get<std::int64_t>("vocab_size", 1, 1 << 24);
-    c.max_position_embeddings = reader.get<std::int64_t>("max_position_embeddings", 2, 1 << 20);
-    c.projection_dim = reader.get<std::int64_t>("projection_dim", 1, 65536);
-    c.eos_token_id = reader.get_or<std::int64_t>("eos_token_id", 2, 0, 1 << 24);
+    c.vocab_size = reader.get_or("vocab_size", c.vocab_size, 1, 1 << 24);
+    c.max_position_embeddings =
+        reader.get_or("max_position_embeddings", c.max_position_embeddings, 2, 1 << 20);
+    c.projection_dim = reader.get_or("projection_dim", c.projection_dim, 1, 65536);
+    c.eos_token_id = reader.get_or("eos_token_id", c.eos_token_id, 0, 1 << 24);
     reader.finish();
     return c;
 }
@@ -104,15 +117,21 @@ inline OrderedJson to_json(const ClipTextConfig& c) {
     return json;
 }
 
-// Throws ConfigError for what is missing, out of range or not supported.
+// Throws ConfigError for what is out of range or not supported.
 inline ClipImageConfig clip_image_config(ConfigReader reader) {
-    ClipImageConfig c{};
+    ClipImageConfig c{.encoder = {.hidden_size = 768,
+                                  .intermediate_size = 3072,
+                                  .num_attention_heads = 12,
+                                  .num_hidden_layers = 12},
+                      .image_size = 224,
+                      .patch_size = 32,
+                      .projection_dim = 512};
     reader.expect("model_type", {"clip_vision_model"});
     detail::read_config(reader, c.encoder);
-    c.image_size = reader.get<std::int64_t>("image_size", 1, 4096);
-    c.patch_size = reader.get<std::int64_t>("patch_size", 1, static_cast<double>(c.image_size));
-    c.projection_dim = reader.get<std::int64_t>("projection_dim", 1, 65536);
-    c.num_channels = reader.get_or<std::int64_t>("num_channels", 3, 1, 1024);
+    c.image_size = reader.get_or("image_size", c.image_size, 1, 4096);
+    c.patch_size = reader.get_or("patch_size", c.patch_size, 1, static_cast<double>(c.image_size));
+    c.projection_dim = reader.get_or("projection_dim", c.projection_dim, 1, 65536);
+    c.num_channels = reader.get_or("num_channels", c.num_channels, 1, 1024);
     reader.finish();
     return c;
 }
@@ -126,6 +145,45 @@ inline OrderedJson to_json(const ClipImageConfig& c) {
     json["num_channels"] = c.num_channels;
     json["patch_size"] = c.patch_size;
     json["projection_dim"] = c.projection_dim;
+    return json;
+}
+
+namespace detail {
+
+// The settings of one encoder inside those of both. Where the older key, such as text_config_dict,
+// is there too, it is the one that counts: the reference fills what it lacks with defaults, and
+// lays the result over the newer.
+inline ConfigReader encoder_config_reader(ConfigReader& reader, const std::string& key) {
+    reader.ignore({key.c_str(), (key + "_dict").c_str()});
+    for (const std::string& name : {key + "_dict", key})
+        if (reader.contains(name)) return reader.child(name);
+    return ConfigReader(Json::object(), reader.where() + ", " + key);
+}
+
+}  // namespace detail
+
+// Both encoders, out of the config.json of a CLIPModel. Throws ConfigError for what is out of range
+// or not supported.
+inline ClipConfig clip_config(ConfigReader reader) {
+    reader.expect("model_type", {"clip"});
+    ClipConfig c{clip_text_config(detail::encoder_config_reader(reader, "text_config")),
+                 clip_image_config(detail::encoder_config_reader(reader, "vision_config"))};
+    // The encoders' own projection_dim are those of the encoders alone.
+    c.text.projection_dim = reader.get_or<std::int64_t>("projection_dim", 512, 1, 65536);
+    c.image.projection_dim = c.text.projection_dim;
+    reader.ignore({"logit_scale_init_value"});  // of training; the weights hold the value
+    detail::ignore_transformers_keys(reader);
+    reader.finish();
+    return c;
+}
+
+inline OrderedJson to_json(const ClipConfig& c) {
+    OrderedJson json;
+    json["architectures"] = {"CLIPModel"};
+    json["model_type"] = "clip";
+    json["projection_dim"] = c.text.projection_dim;
+    json["text_config"] = to_json(c.text);
+    json["vision_config"] = to_json(c.image);
     return json;
 }
 

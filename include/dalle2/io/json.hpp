@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
@@ -33,8 +34,12 @@ inline Json parse_json(std::string_view text, const std::string& name,
     return builder.take();
 }
 
-// Reads a JSON file. Throws IoError when it cannot be opened, FormatError as parse_json.
+// Reads a JSON file. Throws IoError when it cannot be opened or is no file (a pipe would wait for
+// ever), FormatError as parse_json.
 inline Json read_json(const std::filesystem::path& path, const JsonLimits& limits = {}) {
+    std::error_code ignored;
+    if (std::filesystem::is_other(path, ignored))
+        throw IoError("cannot read " + path.string() + ": not a regular file");
     return parse_json(read_file(path, limits.file_size), path.string(), limits);
 }
 

@@ -5,69 +5,30 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/io/resampling.hpp>
 
 namespace dalle2 {
 
 namespace detail {
 
-// Keys' cubic kernel (Keys 1981) with a = -1/2, as PIL and PyTorch's antialiased bicubic have it.
-// (PyTorch without antialiasing has -3/4.)
-inline double cubic_kernel(double x) {
-    constexpr double a = -0.5;
-    x = std::abs(x);
-    if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-    if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
-    return 0;
-}
-
-// One new pixel along one axis: the weighted sum of some old ones, from `first` on.
-struct ResizeTap {
-    std::int64_t first;
-    std::vector<float> weights;
-};
-
-// Weights that sum to 1.
-inline ResizeTap resize_tap(std::int64_t first, const std::vector<double>& weights) {
-    double sum = 0;
-    for (const double weight : weights) sum += weight;
-    ResizeTap tap{first, {}};
-    for (const double weight : weights) tap.weights.push_back(static_cast<float>(weight / sum));
-    return tap;
-}
-
-inline std::vector<ResizeTap> resize_taps(std::int64_t from, std::int64_t to) {
-    const double scale = static_cast<double>(from) / static_cast<double>(to);
-    const double stretch = std::max(scale, 1.0);  // where it shrinks, the kernel widens
-    std::vector<ResizeTap> taps;
-    for (std::int64_t i = 0; i < to; ++i) {
-        const double center = scale * (static_cast<double>(i) + 0.5);
-        const auto first = static_cast<std::int64_t>(std::max(center - 2 * stretch + 0.5, 0.0));
-        const auto last = std::min(static_cast<std::int64_t>(center + 2 * stretch + 0.5), from);
-        std::vector<double> weights;
-        for (std::int64_t j = first; j < last; ++j)
-            weights.push_back(cubic_kernel((static_cast<double>(j) - center + 0.5) / stretch));
-        taps.push_back(resize_tap(first, weights));
-    }
-    return taps;
-}
-
 // x [outer, from, inner] → [outer, taps, inner].
 inline std::vector<float> resize_axis(const std::vector<float>& x, std::int64_t outer,
                                       std::int64_t from, std::int64_t inner,
-                                      const std::vector<ResizeTap>& taps) {
+                                      const std::vector<ResamplingTap>& taps) {
     std::vector<float> y;
     y.reserve(static_cast<std::size_t>(outer * inner) * taps.size());
     for (std::int64_t o = 0; o < outer; ++o)
-        for (const ResizeTap& tap : taps)
+        for (const ResamplingTap& tap : taps)
             for (std::int64_t i = 0; i < inner; ++i) {
                 const float* value = x.data() + (o * from + tap.first) * inner + i;
                 float sum = 0;
-                for (const float weight : tap.weights) {
-                    sum += weight * *value;
+                for (const double weight : tap.weights) {
+                    sum += static_cast<float>(weight) * *value;
                     value += inner;
                 }
                 y.push_back(sum);
@@ -75,9 +36,9 @@ inline std::vector<float> resize_axis(const std::vector<float>& x, std::int64_t 
     return y;
 }
 
-inline std::vector<ResizeTap> gaussian_taps(std::int64_t size, double deviation,
-                                            std::int64_t reach) {
-    std::vector<ResizeTap> taps;
+inline std::vector<ResamplingTap> gaussian_taps(std::int64_t size, double deviation,
+                                                std::int64_t reach) {
+    std::vector<ResamplingTap> taps;
     for (std::int64_t i = 0; i < size; ++i) {
         const std::int64_t first = std::max<std::int64_t>(i - reach, 0);
         const std::int64_t last = std::min(i + reach + 1, size);
@@ -86,14 +47,14 @@ inline std::vector<ResizeTap> gaussian_taps(std::int64_t size, double deviation,
             const double x = j == i ? 0 : static_cast<double>(j - i) / deviation;
             weights.push_back(std::exp(-x * x / 2));
         }
-        taps.push_back(resize_tap(first, weights));
+        taps.push_back(resampling_tap(first, std::move(weights)));
     }
     return taps;
 }
 
 // pictures [batch, h, w, channels] → [batch, rows, columns, channels].
-inline Array resample(const Array& pictures, const std::vector<ResizeTap>& rows,
-                      const std::vector<ResizeTap>& columns) {
+inline Array resample(const Array& pictures, const std::vector<ResamplingTap>& rows,
+                      const std::vector<ResamplingTap>& columns) {
     const Shape s = shape_of(pictures);
     const auto height = static_cast<std::int64_t>(rows.size());
     const auto width = static_cast<std::int64_t>(columns.size());
@@ -116,8 +77,11 @@ inline Array resize_bicubic(const Array& pictures, std::int64_t height, std::int
         throw ShapeError("resize: pictures " + to_string(s) + " to " + std::to_string(height) +
                          "x" + std::to_string(width) +
                          "; expected [batch, height, width, channels] and sizes of at least 1");
-    return detail::resample(pictures, detail::resize_taps(s[1], height),
-                            detail::resize_taps(s[2], width));
+    const auto taps = [](std::int64_t from, std::int64_t to) {
+        return detail::resampling_taps(detail::resampling_kernel(Resampling::bicubic), from, to, 0,
+                                       to);
+    };
+    return detail::resample(pictures, taps(s[1], height), taps(s[2], width));
 }
 
 // pictures [batch, h, w, channels] → the same shape, blurred by a Gaussian whose deviation is so

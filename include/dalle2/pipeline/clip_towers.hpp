@@ -1,0 +1,102 @@
+// CLIP's two encoders on one engine, in batches.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dalle2/clip/image_encoder.hpp>
+#include <dalle2/clip/preprocess.hpp>
+#include <dalle2/clip/text_encoder.hpp>
+#include <dalle2/clip/unit_rows.hpp>
+#include <dalle2/core/array.hpp>
+#include <dalle2/core/buffer_pool.hpp>
+#include <dalle2/core/error.hpp>
+#include <dalle2/core/stop_scope.hpp>
+#include <dalle2/core/thread_scope.hpp>
+#include <dalle2/pipeline/encoded_text.hpp>
+#include <dalle2/text/clip_tokenizer.hpp>
+
+namespace dalle2 {
+
+struct EmbedOptions {
+    bool unit_length = false;  // divide each embedding by its length
+    std::int64_t batch = 32;   // texts or pictures at once
+    int threads = 0;           // 0: one for each core
+    std::function<void(std::int64_t done, std::int64_t total)> progress = nullptr;
+    std::stop_token stop = {};
+};
+
+namespace detail {
+
+// Calls embed(first, end) for one batch after the other, each of which gives [end − first, width],
+// and joins the results.
+template <class Embed>
+Array embed_in_batches(std::int64_t total, std::int64_t width, const EmbedOptions& options,
+                       Embed&& embed) {
+    if (options.batch < 1)
+        throw ConfigError("a batch of " + std::to_string(options.batch) + "; expected 1 or more");
+    const ThreadScope threads(options.threads);
+    const StopScope stopping(options.stop);
+    const BufferPool pool;
+    const BufferPool::Scope scope(pool);
+    Array all = make_array({total, width});
+    for (std::int64_t first = 0; first < total; first += options.batch) {
+        StopScope::check();
+        const std::int64_t end = std::min(first + options.batch, total);
+        const Array some = embed(first, end);
+        std::copy(some.data(), some.data() + some.size(), all.data() + first * width);
+        if (options.progress) options.progress(end, total);
+    }
+    return options.unit_length ? unit_rows(std::move(all)).directions : all;
+}
+
+}  // namespace detail
+
+// One of the two may be missing.
+template <Engine E>
+struct ClipTowers {
+    std::optional<ClipTextEncoder<E>> text_encoder;
+    std::optional<ClipImageEncoder<E>> image_encoder;
+
+    // Texts → [texts, projection]. Padding is left out where that changes nothing.
+    Array embed_texts(const ClipTokenizer& tokenizer, const std::vector<std::string>& texts,
+                      const EmbedOptions& options) const {
+        return detail::embed_in_batches(
+            static_cast<std::int64_t>(texts.size()), text_encoder->config.projection_dim, options,
+            [&](std::int64_t first, std::int64_t end) {
+                const std::vector<std::string> some(texts.begin() + first, texts.begin() + end);
+                return E::to_array((*text_encoder)(token_batch(tokenizer, some)).text_embedding);
+            });
+    }
+
+    // Pictures of any size → [pictures, projection].
+    Array embed_pictures(const ClipPreprocessor& preprocessor, const std::vector<Picture>& pictures,
+                         const EmbedOptions& options) const {
+        const std::int64_t size = image_encoder->config.image_size;
+        return detail::embed_in_batches(
+            static_cast<std::int64_t>(pictures.size()), image_encoder->config.projection_dim,
+            options, [&](std::int64_t first, std::int64_t end) {
+                Array pixels = make_array({end - first, size, size, 3});
+                for (std::int64_t i = first; i < end; ++i) {
+                    const Array one = preprocessor(pictures[static_cast<std::size_t>(i)]);
+                    if (shape_of(one) != Shape{1, size, size, 3})
+                        throw ShapeError("a picture becomes " + to_string(shape_of(one)) +
+                                         " by preprocessor_config.json; expected [1, " +
+                                         std::to_string(size) + ", " + std::to_string(size) +
+                                         ", 3], as the image encoder reads it");
+                    std::copy(one.begin(), one.end(),
+                              pixels.data() + (i - first) * size * size * 3);
+                }
+                return E::to_array((*image_encoder)(E::from_array(pixels)));
+            });
+    }
+};
+
+}  // namespace dalle2

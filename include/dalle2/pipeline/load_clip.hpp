@@ -1,0 +1,262 @@
+// CLIP from a folder: texts and pictures into one space, on an engine chosen at run time.
+//
+//     const dalle2::Clip clip = dalle2::load_clip("openai/clip-vit-large-patch14");
+//     const auto texts = clip.embed_texts({"a cat", "a dog"}, {.unit_length = true});
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <dalle2/clip/config.hpp>
+#include <dalle2/clip/model.hpp>
+#include <dalle2/clip/preprocess.hpp>
+#include <dalle2/clip/zero_shot_config.hpp>
+#include <dalle2/core/bfloat16.hpp>
+#include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/reference.hpp>
+#include <dalle2/io/hub_cache.hpp>
+#include <dalle2/io/model_directory.hpp>
+#include <dalle2/io/weight_files.hpp>
+#include <dalle2/io/weights.hpp>
+#include <dalle2/pipeline/clip_towers.hpp>
+
+namespace dalle2 {
+
+struct ClipLoadOptions {
+    EngineKind engine = fastest_engine();
+    std::string variant = "";  // such as "fp16", as in find_weights
+    Warn warn = nullptr;       // told what is suspicious, such as weights that are not numbers
+};
+
+// A CLIP whose engine was chosen at run time. Constant, and may be used from several threads at
+// once.
+class Clip {
+public:
+    // Calls function(towers) with the ClipTowers<E> of whichever engine it is.
+    template <class Function>
+    decltype(auto) visit(Function&& function) const {
+        return std::visit(std::forward<Function>(function), towers_);
+    }
+
+    EngineKind engine() const { return static_cast<EngineKind>(towers_.index()); }
+    // The folder that it came from.
+    const std::filesystem::path& path() const { return path_; }
+
+    // A folder may hold one encoder alone, or lack what is made for it.
+    bool reads_texts() const {
+        return tokenizer_ && visit([](const auto& towers) { return !!towers.text_encoder; });
+    }
+    bool reads_pictures() const {
+        return preprocessor_ && visit([](const auto& towers) { return !!towers.image_encoder; });
+    }
+    // These throw ConfigError where there is none.
+    const ClipTokenizer& tokenizer() const {
+        if (!tokenizer_) fail("a tokenizer (vocab.json and merges.txt)");
+        return *tokenizer_;
+    }
+    const ClipPreprocessor& preprocessor() const {
+        if (!preprocessor_) fail("a preprocessor_config.json");
+        return *preprocessor_;
+    }
+
+    // The width of the space.
+    std::int64_t projection_dim() const {
+        return visit([](const auto& towers) {
+            return towers.text_encoder ? towers.text_encoder->config.projection_dim
+                                       : towers.image_encoder->config.projection_dim;
+        });
+    }
+    // The inverse temperature: probabilities are a softmax of cosines times this.
+    double logit_scale() const { return logit_scale_; }
+    // Sentences to put labels into, by the model's own zero_shot.json.
+    const std::vector<std::string>& templates() const { return templates_; }
+
+    // → [texts, projection]. What does not fit into the model's length is cut off, as the reference
+    // does with truncation=True. Throws ConfigError when the model reads no texts, Cancelled.
+    Array embed_texts(const std::vector<std::string>& texts,
+                      const EmbedOptions& options = {}) const {
+        return visit([&](const auto& towers) {
+            if (!towers.text_encoder) fail("a text encoder");
+            return towers.embed_texts(tokenizer(), texts, options);
+        });
+    }
+
+    // → [pictures, projection]. Throws ConfigError when the model reads no pictures, ShapeError for
+    // a picture that the preprocessor refuses, Cancelled.
+    Array embed_pictures(const std::vector<Picture>& pictures,
+                         const EmbedOptions& options = {}) const {
+        return visit([&](const auto& towers) {
+            if (!towers.image_encoder) fail("an image encoder");
+            return towers.embed_pictures(preprocessor(), pictures, options);
+        });
+    }
+
+private:
+    template <Engine E>
+    friend Clip load_clip_on(const std::filesystem::path&, const ClipLoadOptions&);
+    Clip() = default;
+
+    [[noreturn]] void fail(const std::string& what) const {
+        throw ConfigError("the model at '" + path_.string() + "' has no " +
+                          what.substr(what.find(' ') + 1) + "; expected " + what);
+    }
+
+    std::filesystem::path path_;
+    std::optional<ClipTokenizer> tokenizer_;
+    std::optional<ClipPreprocessor> preprocessor_;
+    double logit_scale_ = 100;
+    std::vector<std::string> templates_;
+    // In the order of EngineKind.
+    std::variant<ClipTowers<Reference>, ClipTowers<Cpu<float>>, ClipTowers<Cpu<bfloat16>>> towers_;
+};
+
+namespace detail {
+
+// One encoder, or both as one, of a folder with config.json and weights.
+template <class Module, Engine E>
+Module load_clip_module(const typename Module::Config& config, const std::filesystem::path& folder,
+                        const ClipLoadOptions& options) {
+    Module module(config);
+    load_weights<E>(module, find_weights(folder, "model.safetensors", options.variant).path,
+                    options.warn);
+    return module;
+}
+
+// The preprocessor in a folder, or none. Versions of transformers from 5 on write its settings
+// into processor_config.json, under image_processor.
+inline std::optional<ClipPreprocessor> find_preprocessor(const std::filesystem::path& folder) {
+    std::error_code ignored;
+    if (const auto file = folder / "preprocessor_config.json";
+        std::filesystem::exists(file, ignored))
+        return ClipPreprocessor::from_file(file);
+    const std::filesystem::path file = folder / "processor_config.json";
+    if (!std::filesystem::exists(file, ignored)) return std::nullopt;
+    const Json json = read_json(file);
+    if (!json.is_object() || !json.contains("image_processor")) return std::nullopt;
+    return ClipPreprocessor(
+        clip_preprocessor_config(json["image_processor"], file.string() + ", image_processor"));
+}
+
+inline std::optional<ClipTokenizer> find_tokenizer(const std::filesystem::path& folder) {
+    std::error_code ignored;
+    for (const char* file : {"vocab.json", "tokenizer.json", "bpe_simple_vocab_16e6.txt.gz"})
+        if (std::filesystem::exists(folder / file, ignored))
+            return ClipTokenizer::from_directory(folder);
+    return std::nullopt;
+}
+
+// Throws ConfigError unless the parts were made for each other.
+template <Engine E>
+void check_clip_agreement(const ClipTowers<E>& towers,
+                          const std::optional<ClipTokenizer>& tokenizer,
+                          const std::optional<ClipPreprocessor>& preprocessor,
+                          const std::filesystem::path& path) {
+    const auto check = [&](bool fits, const std::string& a, std::int64_t value_a,
+                           const std::string& b, std::int64_t value_b) {
+        if (!fits)
+            throw ConfigError("the parts of '" + path.string() + "' do not fit together: " + a +
+                              " is " + std::to_string(value_a) + " and " + b + " is " +
+                              std::to_string(value_b));
+    };
+    if (towers.text_encoder && tokenizer) {
+        const ClipTextConfig& text = towers.text_encoder->config;
+        check(tokenizer->max_length() <= text.max_position_embeddings,
+              "the tokenizer's model_max_length", tokenizer->max_length(),
+              "max_position_embeddings", text.max_position_embeddings);
+        check(tokenizer->vocabulary_size() <= text.vocab_size, "the size of the tokenizer",
+              tokenizer->vocabulary_size(), "vocab_size", text.vocab_size);
+    }
+    if (towers.text_encoder && towers.image_encoder) {
+        const std::int64_t a = towers.text_encoder->config.projection_dim,
+                           b = towers.image_encoder->config.projection_dim;
+        check(a == b, "the text encoder's projection_dim", a, "the image encoder's", b);
+    }
+    if (towers.image_encoder) {
+        const ClipImageConfig& image = towers.image_encoder->config;
+        check(image.num_channels == 3, "num_channels", image.num_channels,
+              "the number of a picture's colours", 3);
+        if (preprocessor && preprocessor->config().do_center_crop)
+            for (const std::int64_t side :
+                 {preprocessor->config().crop_height, preprocessor->config().crop_width})
+                check(side == image.image_size, "the preprocessor's crop_size", side, "image_size",
+                      image.image_size);
+    }
+}
+
+}  // namespace detail
+
+// Loads onto engine E what `path` holds: a CLIPModel, CLIPTextModelWithProjection or
+// CLIPVisionModelWithProjection as transformers saves it, with tokenizer and preprocessor beside
+// it; or the components of an UnCLIP pipeline. `path` may be a name in the hub's cache. Throws
+// IoError for what is missing, FormatError for damaged files, ConfigError for what is not supported
+// or does not fit together.
+template <Engine E>
+Clip load_clip_on(const std::filesystem::path& path, const ClipLoadOptions& options) {
+    Clip clip;
+    clip.path_ = resolve_model_path(path);
+    const ZeroShotConfig zero_shot = load_zero_shot_config(clip.path_);
+    clip.templates_ = zero_shot.templates;
+    clip.logit_scale_ = zero_shot.logit_scale;
+    ClipTowers<E> towers;
+    const auto load_text = [&](const std::filesystem::path& folder) {
+        towers.text_encoder = detail::load_clip_module<ClipTextEncoder<E>, E>(
+            clip_text_config(ConfigReader::from_file(folder / "config.json")), folder, options);
+    };
+    const auto load_image = [&](const std::filesystem::path& folder) {
+        towers.image_encoder = detail::load_clip_module<ClipImageEncoder<E>, E>(
+            clip_image_config(ConfigReader::from_file(folder / "config.json")), folder, options);
+    };
+    std::error_code ignored;
+    const std::filesystem::path config = clip.path_ / "config.json";
+    if (std::filesystem::exists(clip.path_ / "model_index.json", ignored)) {
+        const ModelDirectory directory(clip.path_, options.variant);
+        load_text(directory.folder("text_encoder"));
+        clip.tokenizer_ = ClipTokenizer::from_directory(directory.folder("tokenizer"));
+        if (directory.has("image_encoder")) load_image(directory.folder("image_encoder"));
+        if (directory.has("feature_extractor"))
+            clip.preprocessor_ = detail::find_preprocessor(directory.folder("feature_extractor"));
+    } else if (std::filesystem::exists(config, ignored)) {
+        clip.tokenizer_ = detail::find_tokenizer(clip.path_);
+        clip.preprocessor_ = detail::find_preprocessor(clip.path_);
+        const std::string kind = ConfigReader::from_file(config).get_one_of(
+            "model_type", {"clip", "clip_text_model", "clip_vision_model"});
+        if (kind == "clip_text_model") {
+            load_text(clip.path_);
+        } else if (kind == "clip_vision_model") {
+            load_image(clip.path_);
+        } else {
+            auto both = detail::load_clip_module<ClipModel<E>, E>(
+                clip_config(ConfigReader::from_file(config)), clip.path_, options);
+            clip.logit_scale_ = std::exp(static_cast<double>(E::store(both.logit_scale).data()[0]));
+            towers.text_encoder = std::move(both.text_encoder);
+            towers.image_encoder = std::move(both.image_encoder);
+        }
+    } else {
+        throw IoError("no CLIP at '" + path.string() +
+                      "': expected a folder with config.json, or with model_index.json");
+    }
+    detail::check_clip_agreement(towers, clip.tokenizer_, clip.preprocessor_, clip.path_);
+    clip.towers_ = std::move(towers);
+    return clip;
+}
+
+// The same on the engine that the options name.
+inline Clip load_clip(const std::filesystem::path& path, const ClipLoadOptions& options = {}) {
+    switch (options.engine) {
+        case EngineKind::reference: return load_clip_on<Reference>(path, options);
+        case EngineKind::cpu_float: return load_clip_on<Cpu<float>>(path, options);
+        case EngineKind::cpu_bfloat16: break;
+    }
+    return load_clip_on<Cpu<bfloat16>>(path, options);
+}
+
+}  // namespace dalle2
