@@ -50,11 +50,13 @@
 #include <dalle2/io/hub_cache.hpp>
 #include <dalle2/io/jpeg_check.hpp>
 #include <dalle2/io/json.hpp>
+#include <dalle2/io/json_builder.hpp>
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/model_directory.hpp>
 #include <dalle2/io/pickle.hpp>
 #include <dalle2/io/pickle_value.hpp>
 #include <dalle2/io/picture.hpp>
+#include <dalle2/io/picture_length.hpp>
 #include <dalle2/io/resampling.hpp>
 #include <dalle2/io/resize_picture.hpp>
 #include <dalle2/io/safetensors.hpp>

@@ -20,7 +20,7 @@
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/error.hpp>
-#include <dalle2/io/json.hpp>
+#include <dalle2/io/json_builder.hpp>
 #include <dalle2/io/tensor_view.hpp>
 
 namespace dalle2 {
