@@ -34,6 +34,9 @@ int main(int argc, char** argv) {
         "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
     tool::add_generate(app, interrupt.token());
     tool::add_train(app, interrupt.token());
+    tool::add_classify(app, interrupt.token());
+    tool::add_embed(app, interrupt.token());
+    tool::add_search(app, interrupt.token());
     tool::add_info(app);
     tool::add_data(app, interrupt.token());
 

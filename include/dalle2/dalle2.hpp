@@ -39,6 +39,7 @@
 #include <dalle2/core/xtensor.hpp>
 
 #include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/base64.hpp>
 #include <dalle2/io/config.hpp>
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/crc32.hpp>
@@ -50,7 +51,9 @@
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/model_directory.hpp>
+#include <dalle2/io/npy.hpp>
 #include <dalle2/io/picture.hpp>
+#include <dalle2/io/picture_files.hpp>
 #include <dalle2/io/resampling.hpp>
 #include <dalle2/io/resize_picture.hpp>
 #include <dalle2/io/safetensors.hpp>
@@ -120,6 +123,7 @@
 #include <dalle2/clip/unit_rows.hpp>
 #include <dalle2/clip/zero_shot.hpp>
 #include <dalle2/clip/zero_shot_config.hpp>
+#include <dalle2/clip/zero_shot_templates.hpp>
 
 #include <dalle2/diffusion/ddim_sampler.hpp>
 #include <dalle2/diffusion/denoise.hpp>
@@ -149,6 +153,7 @@
 #include <dalle2/pipeline/load_clip.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
+#include <dalle2/pipeline/picture_index.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
 #include <dalle2/pipeline/resize.hpp>
