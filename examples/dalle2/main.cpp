@@ -35,6 +35,9 @@ int main(int argc, char** argv) {
     tool::add_generate(app, interrupt.token());
     tool::add_vary(app, interrupt.token());
     tool::add_train(app, interrupt.token());
+    tool::add_classify(app, interrupt.token());
+    tool::add_embed(app, interrupt.token());
+    tool::add_search(app, interrupt.token());
     tool::add_info(app);
     tool::add_convert(app, interrupt.token());
     tool::add_data(app, interrupt.token());

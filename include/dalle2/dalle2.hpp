@@ -40,6 +40,7 @@
 #include <dalle2/core/xtensor.hpp>
 
 #include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/base64.hpp>
 #include <dalle2/io/config.hpp>
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/convert_weights.hpp>
@@ -53,9 +54,11 @@
 #include <dalle2/io/json_builder.hpp>
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/model_directory.hpp>
+#include <dalle2/io/npy.hpp>
 #include <dalle2/io/pickle.hpp>
 #include <dalle2/io/pickle_value.hpp>
 #include <dalle2/io/picture.hpp>
+#include <dalle2/io/picture_files.hpp>
 #include <dalle2/io/picture_length.hpp>
 #include <dalle2/io/resampling.hpp>
 #include <dalle2/io/resize_picture.hpp>
@@ -130,6 +133,7 @@
 #include <dalle2/clip/unit_rows.hpp>
 #include <dalle2/clip/zero_shot.hpp>
 #include <dalle2/clip/zero_shot_config.hpp>
+#include <dalle2/clip/zero_shot_templates.hpp>
 
 #include <dalle2/diffusion/ddim_sampler.hpp>
 #include <dalle2/diffusion/denoise.hpp>
@@ -158,13 +162,14 @@
 #include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/pipeline/image_variations.hpp>
 #include <dalle2/pipeline/load.hpp>
-#include <dalle2/pipeline/load_variations.hpp>
 #include <dalle2/pipeline/load_clip.hpp>
+#include <dalle2/pipeline/load_variations.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
 #include <dalle2/pipeline/picture_encoder.hpp>
+#include <dalle2/pipeline/picture_index.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
 #include <dalle2/pipeline/stages.hpp>

@@ -55,3 +55,16 @@ TEST_CASE("embeddings that cannot be compared are refused") {
     CHECK_THROWS_AS(label_probabilities(make_array({1, 3}), make_array({0, 3})), ShapeError);
     CHECK_THROWS_AS(best_labels(make_array({3})), ShapeError);
 }
+
+TEST_CASE("a label's vector is the direction in the middle of its sentences'") {
+    // Two labels with two sentences; lengths do not matter.
+    const Array sentences = rows({4, 2}, {5, 0, 0, 0.1f, -1, 0, -1, 0});
+    const Array means = mean_directions(sentences, 2);
+    REQUIRE(shape_of(means) == Shape{2, 2});
+    CHECK(means(0, 0) == doctest::Approx(std::sqrt(0.5)));
+    CHECK(means(0, 1) == doctest::Approx(std::sqrt(0.5)));
+    CHECK(means(1, 0) == -1);
+    CHECK(means(1, 1) == 0);
+    CHECK_THROWS_AS(mean_directions(sentences, 3), ShapeError);
+    CHECK_THROWS_AS(mean_directions(sentences, 0), ShapeError);
+}

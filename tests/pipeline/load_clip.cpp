@@ -6,6 +6,7 @@
 #include <thread>
 
 #include <dalle2/io/safetensors.hpp>
+#include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/load_clip.hpp>
 
 #include "../golden/deterministic.hpp"
@@ -165,6 +166,7 @@ TEST_CASE("parts that were not made for each other, and folders without a CLIP, 
                          ConfigError);
     folder.write("preprocessor_config.json", "{}}");
     CHECK_THROWS_AS(load_clip(folder.path(), options), FormatError);
+    std::filesystem::remove(folder / "preprocessor_config.json");
     folder.write("config.json", R"({"model_type": "siglip"})");
     CHECK_THROWS_WITH_AS(load_clip(folder.path(), options), doctest::Contains("siglip"),
                          ConfigError);

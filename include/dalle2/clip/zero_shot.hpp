@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <dalle2/clip/unit_rows.hpp>
@@ -55,6 +57,28 @@ inline Array label_probabilities(const Array& pictures, const Array& labels,
             values[i] = static_cast<float>(std::exp(logit_scale * (values[i] - largest)) / sum);
     }
     return result;
+}
+
+// The vectors of labels that are each described by several sentences (section 3.1.4): sentences
+// [labels · count, embedding], those of a label in a row → [labels, embedding]. The mean of their
+// directions, at unit length. Throws ShapeError when the rows are not a multiple of `count`.
+inline Array mean_directions(const Array& sentences, std::int64_t count) {
+    const Shape shape = shape_of(sentences);
+    if (shape.size() != 2 || count < 1 || shape[0] % count)
+        throw ShapeError("zero-shot: embeddings of sentences " + to_string(shape) + ", " +
+                         std::to_string(count) +
+                         " for each label; expected [labels · count, embedding]");
+    const Array directions = unit_rows(sentences).directions;
+    Array means = make_array({shape[0] / count, shape[1]});
+    for (std::int64_t label = 0; label < shape[0] / count; ++label)
+        for (std::int64_t i = 0; i < shape[1]; ++i) {
+            double sum = 0;
+            for (std::int64_t k = 0; k < count; ++k)
+                sum += static_cast<double>(directions.data()[(label * count + k) * shape[1] + i]);
+            means.data()[label * shape[1] + i] =
+                static_cast<float>(sum / static_cast<double>(count));
+        }
+    return unit_rows(std::move(means)).directions;
 }
 
 // The best label of each row of similarities or probabilities [pictures, labels]: the first of the

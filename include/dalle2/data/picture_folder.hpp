@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -25,6 +24,7 @@
 #include <dalle2/data/square_picture.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/picture.hpp>
+#include <dalle2/io/picture_files.hpp>
 
 namespace dalle2 {
 
@@ -37,15 +37,6 @@ struct FolderEntry {
 using SkipReport = std::function<void(const std::filesystem::path& file, const std::string& why)>;
 
 namespace detail {
-
-inline bool is_picture_name(const std::filesystem::path& path) {
-    std::string ending = path.extension().string();
-    for (char& letter : ending)
-        letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-    static constexpr std::string_view endings[] = {".png", ".jpg", ".jpeg", ".bmp",
-                                                   ".gif", ".tga", ".ppm",  ".pgm"};
-    return std::find(std::begin(endings), std::end(endings), ending) != std::end(endings);
-}
 
 // The lines of a text that hold more than spaces, without spaces around them.
 inline std::vector<std::string> text_lines(std::string_view text) {
@@ -123,7 +114,7 @@ inline std::vector<FolderEntry> list_pictures(const std::filesystem::path& folde
          next.increment(error)) {
         std::error_code ignored;
         if (!next->is_regular_file(ignored)) continue;
-        if (detail::is_picture_name(next->path())) pictures.insert(next->path().lexically_normal());
+        if (is_picture_name(next->path())) pictures.insert(next->path().lexically_normal());
         if (next->path().filename() == "metadata.jsonl") metadata_files.insert(next->path());
     }
     if (error) throw IoError("cannot list " + folder.string() + ": " + error.message());

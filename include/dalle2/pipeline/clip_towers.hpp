@@ -79,23 +79,40 @@ struct ClipTowers {
     // Pictures of any size → [pictures, projection].
     Array embed_pictures(const ClipPreprocessor& preprocessor, const std::vector<Picture>& pictures,
                          const EmbedOptions& options) const {
-        const std::int64_t size = image_encoder->config.image_size;
         return detail::embed_in_batches(
             static_cast<std::int64_t>(pictures.size()), image_encoder->config.projection_dim,
             options, [&](std::int64_t first, std::int64_t end) {
-                Array pixels = make_array({end - first, size, size, 3});
-                for (std::int64_t i = first; i < end; ++i) {
-                    const Array one = preprocessor(pictures[static_cast<std::size_t>(i)]);
-                    if (shape_of(one) != Shape{1, size, size, 3})
-                        throw ShapeError("a picture becomes " + to_string(shape_of(one)) +
-                                         " by preprocessor_config.json; expected [1, " +
-                                         std::to_string(size) + ", " + std::to_string(size) +
-                                         ", 3], as the image encoder reads it");
-                    std::copy(one.begin(), one.end(),
-                              pixels.data() + (i - first) * size * size * 3);
-                }
-                return E::to_array((*image_encoder)(E::from_array(pixels)));
+                std::vector<Array> pixels;
+                for (std::int64_t i = first; i < end; ++i)
+                    pixels.push_back(preprocessor(pictures[static_cast<std::size_t>(i)]));
+                return embed(pixels.data(), end - first);
             });
+    }
+
+    // Pictures as the preprocessor gives them, each [1, image size, image size, 3] → [pictures,
+    // projection].
+    Array embed_pixels(const std::vector<Array>& pixels, const EmbedOptions& options) const {
+        return detail::embed_in_batches(static_cast<std::int64_t>(pixels.size()),
+                                        image_encoder->config.projection_dim, options,
+                                        [&](std::int64_t first, std::int64_t end) {
+                                            return embed(pixels.data() + first, end - first);
+                                        });
+    }
+
+private:
+    Array embed(const Array* pixels, std::int64_t count) const {
+        const std::int64_t size = image_encoder->config.image_size;
+        Array batch = make_array({count, size, size, 3});
+        float* next = batch.data();
+        for (std::int64_t i = 0; i < count; ++i) {
+            if (shape_of(pixels[i]) != Shape{1, size, size, 3})
+                throw ShapeError("a picture became " + to_string(shape_of(pixels[i])) +
+                                 " by preprocessor_config.json; expected [1, " +
+                                 std::to_string(size) + ", " + std::to_string(size) +
+                                 ", 3], as the image encoder reads it");
+            next = std::copy(pixels[i].begin(), pixels[i].end(), next);
+        }
+        return E::to_array((*image_encoder)(E::from_array(batch)));
     }
 };
 

