@@ -4,8 +4,9 @@
 // replay them with any compiler (replay.cpp). To look for more:
 //
 //     cmake --preset fuzz && cmake --build --preset fuzz     # clang-16, libclang-rt-16-dev
-//     mkdir -p /tmp/found && build-fuzz/tests/fuzz/dalle2_fuzz_safetensors \
-//         -max_total_time=600 -rss_limit_mb=512 -timeout=10 /tmp/found tests/fuzz/seeds/safetensors
+//     mkdir -p /tmp/found
+//     build-fuzz/tests/fuzz/dalle2_fuzz_safetensors -max_total_time=600 -rss_limit_mb=512
+//         -timeout=10 /tmp/found tests/fuzz/seeds/safetensors
 //
 // What it finds is written to crash-…, timeout-… or oom-… in the current folder: mend the reader,
 // then keep the file as a seed, so that it is replayed for ever. make_seeds.py makes the first

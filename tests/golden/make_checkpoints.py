@@ -59,7 +59,7 @@ def good() -> None:
              "channels_last": torch.rand(1, 2, 2, 2).contiguous(memory_format=torch.channels_last)}
     save("views.pt", views, views)
     nested = collections.OrderedDict(a=torch.nn.Parameter(w[0]), b=torch.tensor(3, dtype=torch.int64))
-    around = {"epoch": 3, "loss": 0.25, "state_dict": nested, "note": "né", "size": torch.Size([1, 2]), "big": 2**40,
+    around = {"epoch": 3, "loss": 0.25, "state_dict": nested, "note": "né", "rate": torch.tensor(0.1), "size": torch.Size([1, 2]), "big": 2**40,
               "list": [1, -2, (None, True)], "dtype": torch.float32, "optimizer": {"state": {0: {"step": w[0, 0]}}}}
     save("nested.ckpt", around, dict(nested), pickle_protocol=4)
     save("nested_model.pth", {"model": nested, "iteration": 7}, dict(nested))

@@ -9,6 +9,7 @@
 #include <malloc.h>
 #endif
 
+#include <csignal>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
@@ -40,7 +41,7 @@ struct Outcome {
     std::int64_t bytes = 0;  // the most memory that was resident, beyond what was before
 };
 
-inline const char* to_string(Outcome::Kind kind) {
+inline std::string to_string(Outcome::Kind kind) {
     constexpr const char* names[] = {"read", "refused", "another exception", "crashed", "too slow"};
     return names[kind];
 }
@@ -56,9 +57,9 @@ inline std::int64_t peak_memory() {
 #endif
 }
 
-// Calls `read` in a child process, for at most `seconds`.
+// Calls `read` in a child process, which may compute for five seconds and wait for a minute.
 template <class Read>
-Outcome run(Read&& read, unsigned seconds = 20) {
+Outcome run(Read&& read) {
 #if defined(__GLIBC__)
     ::malloc_trim(0);  // so that the child finds no free memory which is resident already
 #endif
@@ -67,7 +68,12 @@ Outcome run(Read&& read, unsigned seconds = 20) {
     const ::pid_t child = ::fork();
     REQUIRE(child >= 0);
     if (child == 0) {
-        ::alarm(sanitized ? 6 * seconds : seconds);
+        const ::rlim_t seconds = sanitized ? 60 : 5;
+        const struct rlimit computing {
+            seconds, seconds + 1
+        };
+        ::setrlimit(RLIMIT_CPU, &computing);
+        ::alarm(sanitized ? 300 : 60);
         const std::int64_t before = peak_memory();
         std::string report;
         try {
@@ -92,7 +98,8 @@ Outcome run(Read&& read, unsigned seconds = 20) {
     int status = 0;
     ::waitpid(child, &status, 0);
     Outcome outcome;
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) outcome.kind = Outcome::too_slow;
+    if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGALRM || WTERMSIG(status) == SIGXCPU))
+        outcome.kind = Outcome::too_slow;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || report.size() <= sizeof outcome.bytes)
         return outcome;
     report.copy(reinterpret_cast<char*>(&outcome.bytes), sizeof outcome.bytes);

@@ -18,7 +18,7 @@ using namespace dalle2;
 
 namespace {
 
-const std::string index =
+const std::string small_index =
     R"({"_class_name": "UnCLIPPipeline", "_diffusers_version": "0.15.0",
  "decoder": ["diffusers", "UNet2DConditionModel"], "image_encoder": [null, null],
  "tokenizer": ["transformers", "CLIPTokenizer"]})";
@@ -45,13 +45,14 @@ TEST_CASE("a model_index.json cut at any byte is refused, one with any byte chan
             ++refused;
         }
     };
-    attempt(index);
+    attempt(small_index);
     CHECK(refused == 0);
-    for (std::size_t length = 0; length < index.size(); ++length) attempt(index.substr(0, length));
-    CHECK(refused == index.size());
-    for (std::size_t i = 0; i < index.size(); ++i)
+    for (std::size_t length = 0; length < small_index.size(); ++length)
+        attempt(small_index.substr(0, length));
+    CHECK(refused == small_index.size());
+    for (std::size_t i = 0; i < small_index.size(); ++i)
         for (const int bits : {1, 0x80}) {
-            std::string text = index;
+            std::string text = small_index;
             text[i] = static_cast<char>(text[i] ^ bits);
             attempt(text);
         }

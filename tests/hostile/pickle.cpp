@@ -174,6 +174,14 @@ TEST_CASE("many tensors of one storage are refused before they take much memory"
     check_pickle(opcodes + "u.", "more than 65536 tensors", {"1234"});
 }
 
+TEST_CASE("a large dict under a usual key many times is looked through once") {
+    std::string opcodes = "}(";
+    for (int i = 0; i < 125'000; ++i) opcodes += "NN";
+    opcodes += "uq\0"s + "0" + text("model") + "q\1" + "0}(";
+    for (int i = 0; i < 125'000; ++i) opcodes += "h\1h\0"s;
+    check_pickle(opcodes + "u.", "no tensors");
+}
+
 TEST_CASE("zip bombs are refused") {
     // Compressed members, which would be a gigabyte.
     ZipWriter compressed;

@@ -170,7 +170,8 @@ private:
                 throw FormatError(where + ": two tensors \"" + tensors_[i].name + "\"");
     }
 
-    // The dict of the tensors: the whole, or what a usual key of it holds.
+    // The dict of the tensors: what a usual key of the whole holds, where beside it may be tensors
+    // such as a learning rate, or the whole.
     static PickleValue state_dict(const Pickle& pickle, const detail::TorchTensorReader& reader,
                                   const std::string& where) {
         using Kind = PickleValue::Kind;
@@ -185,15 +186,16 @@ private:
         if (!root.is(Kind::dict))
             throw FormatError(where + ": it holds " + std::string(to_string(root.kind)) +
                               "; expected a dict of tensors, a state_dict");
-        if (has_tensors(root)) return root;
         constexpr std::array<std::string_view, 4> usual = {"state_dict", "model_state_dict",
                                                            "model", "module"};
         const auto items = pickle.items(root);
         for (const std::string_view key : usual)
             for (std::size_t i = 0; i < items.size(); i += 2)
-                if (items[i].is(Kind::text) && pickle.text(items[i]) == key &&
-                    has_tensors(items[i + 1]))
-                    return items[i + 1];
+                if (items[i].is(Kind::text) && pickle.text(items[i]) == key) {
+                    if (has_tensors(items[i + 1])) return items[i + 1];
+                    break;  // a key again and again would be looked through each time
+                }
+        if (has_tensors(root)) return root;
         std::string keys;
         for (std::size_t i = 0; i < std::min<std::size_t>(items.size(), 20); i += 2)
             if (items[i].is(Kind::text))
