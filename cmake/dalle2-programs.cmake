@@ -15,7 +15,7 @@ endif()
 # The vector code for every instruction set takes the compiler most of a minute: our programs
 # share one compilation of it.
 file(CONFIGURE OUTPUT dalle2_kernels.cpp CONTENT "#include <dalle2/kernels/separate.hpp>\n")
-add_library(dalle2_kernels STATIC ${CMAKE_CURRENT_BINARY_DIR}/dalle2_kernels.cpp)
+add_library(dalle2_kernels STATIC EXCLUDE_FROM_ALL ${CMAKE_CURRENT_BINARY_DIR}/dalle2_kernels.cpp)
 target_compile_definitions(dalle2_kernels PUBLIC DALLE2_SEPARATE_KERNELS)
 target_link_libraries(dalle2_kernels PUBLIC dalle2 PRIVATE dalle2_warnings)
 

@@ -5,6 +5,7 @@ option(DALLE2_OPENMP "Use several cores through OpenMP, where the compiler has i
 option(DALLE2_BUILD_EXAMPLES "Build the command-line tool and the examples" ${PROJECT_IS_TOP_LEVEL})
 option(DALLE2_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(DALLE2_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
+option(DALLE2_BUILD_FUZZERS "Build the fuzz targets for libFuzzer (needs clang)" OFF)
 option(DALLE2_INSTALL "Install the headers and the CMake package" ${PROJECT_IS_TOP_LEVEL})
 
 if(PROJECT_IS_TOP_LEVEL)

@@ -11,6 +11,8 @@
 namespace tool {
 
 void add_generate(CLI::App& app, const std::stop_token& stop);
+void add_convert(CLI::App& app, const std::stop_token& stop);
+void add_vary(CLI::App& app, const std::stop_token& stop);
 void add_train(CLI::App& app, const std::stop_token& stop);
 void add_classify(CLI::App& app, const std::stop_token& stop);
 void add_embed(CLI::App& app, const std::stop_token& stop);

@@ -33,11 +33,13 @@ int main(int argc, char** argv) {
         "dalle2 COMMAND --help explains a command.\n"
         "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
     tool::add_generate(app, interrupt.token());
+    tool::add_vary(app, interrupt.token());
     tool::add_train(app, interrupt.token());
     tool::add_classify(app, interrupt.token());
     tool::add_embed(app, interrupt.token());
     tool::add_search(app, interrupt.token());
     tool::add_info(app);
+    tool::add_convert(app, interrupt.token());
     tool::add_data(app, interrupt.token());
 
     try {

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <iostream>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -21,7 +22,8 @@ extern "C" void on_signal(int) {
 
 }  // namespace
 
-ProgressBar::ProgressBar() : terminal_(::isatty(STDERR_FILENO) == 1) {}
+ProgressBar::ProgressBar(std::string unit)
+    : terminal_(::isatty(STDERR_FILENO) == 1), unit_(std::move(unit)) {}
 
 ProgressBar::~ProgressBar() { finish(); }
 
@@ -46,7 +48,7 @@ void ProgressBar::update(const std::string& stage, std::int64_t done, std::int64
     line.resize(std::max<std::size_t>(line.size(), 10), ' ');
     line += " [" + std::string(static_cast<std::size_t>(filled), '#') +
             std::string(static_cast<std::size_t>(width - filled), '.') + "] " +
-            std::to_string(done) + "/" + std::to_string(total);
+            std::to_string(done) + "/" + std::to_string(total) + (unit_.empty() ? "" : " " + unit_);
     const double seconds = std::chrono::duration<double>(now - began_).count();
     if (done > 0 && done < total)
         line +=
@@ -57,16 +59,33 @@ void ProgressBar::update(const std::string& stage, std::int64_t done, std::int64
     std::cerr << '\r' << line << "\x1b[K" << std::flush;
 }
 
+void ProgressBar::begin(const std::string& stage) {
+    finish();
+    stage_ = stage;
+    began_ = Clock::now();
+    done_ = total_ = 0;
+    open_ = true;
+    if (terminal_) std::cerr << '\r' << stage << "\x1b[K" << std::flush;
+}
+
 void ProgressBar::finish() {
     if (!open_) return;
     open_ = false;
     const double seconds = std::chrono::duration<double>(Clock::now() - began_).count();
     std::string line = stage_;
     line.resize(std::max<std::size_t>(line.size(), 10), ' ');
-    line += " " + std::to_string(done_);
-    if (done_ < total_) line += " of " + std::to_string(total_);
-    line += total_ == 1 ? " step, " : " steps, ";
-    line += duration_text(seconds);
+    constexpr double worth_telling = 0.5;
+    if (total_ == 0 && seconds < worth_telling) {
+        if (terminal_) std::cerr << "\r\x1b[K" << std::flush;
+        stage_.clear();
+        return;
+    }
+    if (total_ > 0) {
+        line += " " + std::to_string(done_);
+        if (done_ < total_) line += " of " + std::to_string(total_);
+        line += unit_.empty() ? (total_ == 1 ? " step," : " steps,") : " " + unit_ + ",";
+    }
+    line += " " + duration_text(seconds);
     std::cerr << (terminal_ ? "\r" : "") << line << (terminal_ ? "\x1b[K" : "") << std::endl;
     stage_.clear();
 }

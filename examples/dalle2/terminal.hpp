@@ -13,13 +13,16 @@ namespace tool {
 // plain line at the end of each stage when the output goes to a file or a pipe.
 class ProgressBar {
 public:
-    ProgressBar();
+    // `unit` is what is counted, such as "MB"; steps when it is empty.
+    explicit ProgressBar(std::string unit = "");
     ~ProgressBar();
     ProgressBar(const ProgressBar&) = delete;
     ProgressBar& operator=(const ProgressBar&) = delete;
 
     // `done` of `total` steps of `stage` are finished. A new name begins a new stage.
     void update(const std::string& stage, std::int64_t done, std::int64_t total);
+    // Begins a stage whose steps cannot be counted: its name alone is shown until the next.
+    void begin(const std::string& stage);
     // Ends the line of the stage, so that other text may follow.
     void finish();
 
@@ -27,6 +30,7 @@ private:
     using Clock = std::chrono::steady_clock;
 
     bool terminal_;
+    std::string unit_;
     std::string stage_;
     std::int64_t done_ = 0, total_ = 0;
     Clock::time_point began_, drawn_;

@@ -8,7 +8,7 @@
 // Data flows down this list, and a folder includes only folders above it:
 //
 //   core/       errors, arrays and shapes, random numbers, progress and cancellation
-//   io/         safetensors, model directories, picture files
+//   io/         safetensors, PyTorch checkpoints, model directories, picture files
 //   kernels/    matrix products, convolution, attention, norms: pointers and sizes, no model
 //   engine/     what a tensor and an operation are: reference, cpu, autodiff, trace
 //   nn/         layers written once over an engine
@@ -17,7 +17,7 @@
 //   diffusion/  noise schedules, samplers, guidance
 //   prior/      text embedding to image embedding (section 2.2 of the paper)
 //   decoder/    image embedding to picture (section 2.1), and the upsampler
-//   pipeline/   the whole chain: text to image
+//   pipeline/   the whole chain: text to image, variations of a picture
 //   data/       folders of pictures; the emoji scenes
 //   train/      losses, optimizer, checkpoints, one trainer per model
 //
@@ -33,6 +33,7 @@
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/core/float8.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
@@ -42,6 +43,7 @@
 #include <dalle2/io/base64.hpp>
 #include <dalle2/io/config.hpp>
 #include <dalle2/io/contact_sheet.hpp>
+#include <dalle2/io/convert_weights.hpp>
 #include <dalle2/io/crc32.hpp>
 #include <dalle2/io/exif.hpp>
 #include <dalle2/io/file.hpp>
@@ -49,19 +51,27 @@
 #include <dalle2/io/hub_cache.hpp>
 #include <dalle2/io/jpeg_check.hpp>
 #include <dalle2/io/json.hpp>
+#include <dalle2/io/json_builder.hpp>
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/model_directory.hpp>
 #include <dalle2/io/npy.hpp>
+#include <dalle2/io/pickle.hpp>
+#include <dalle2/io/pickle_value.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/io/picture_files.hpp>
+#include <dalle2/io/picture_length.hpp>
 #include <dalle2/io/resampling.hpp>
 #include <dalle2/io/resize_picture.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/safetensors_header.hpp>
 #include <dalle2/io/stb.hpp>
+#include <dalle2/io/tensor_view.hpp>
+#include <dalle2/io/torch_checkpoint.hpp>
+#include <dalle2/io/torch_tensor.hpp>
 #include <dalle2/io/utf8.hpp>
 #include <dalle2/io/weight_files.hpp>
 #include <dalle2/io/weights.hpp>
+#include <dalle2/io/zip_archive.hpp>
 
 #include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/attention_plan.hpp>
@@ -142,6 +152,7 @@
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
 
+#include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>
 #include <dalle2/pipeline/clip_towers.hpp>
 #include <dalle2/pipeline/component.hpp>
@@ -149,15 +160,19 @@
 #include <dalle2/pipeline/diffusion_prior.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/pipeline/generate_options.hpp>
+#include <dalle2/pipeline/image_variations.hpp>
 #include <dalle2/pipeline/load.hpp>
+#include <dalle2/pipeline/load_variations.hpp>
 #include <dalle2/pipeline/load_clip.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/pipeline/picture_index.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
+#include <dalle2/pipeline/picture_encoder.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
+#include <dalle2/pipeline/stages.hpp>
 #include <dalle2/pipeline/text_to_image.hpp>
 #include <dalle2/pipeline/upsampler.hpp>
 

@@ -57,6 +57,51 @@ TEST_CASE("TorchGenerator repeats torch.randn over more numbers than its state h
     CHECK(sum == 3496026103609u);
 }
 
+TEST_CASE("TorchGenerator repeats torch.randn in bfloat16 and float16, which are other streams") {
+    struct Expected {
+        NoiseType type;
+        std::vector<float> five, nineteen;
+        std::uint64_t sum;  // of 4000 numbers' bits, each times its place modulo 97, plus 1
+    };
+    const std::vector<Expected> all = {
+        {NoiseType::bf16,
+         {-0.146484375f, 0.78515625f, 0.9453125f, -1.1171875f, 1.6875f},
+         {-0.08203125f, -0.359375f, -1.0625f, -1.5078125f, 0.609375f, -0.14453125f,
+          0.005035400390625f, 0.47265625f, 0.26171875f, 0.35546875f, 0.5390625f, 0.62109375f,
+          -0.07763671875f, -1.6484375f, -0.79296875f, 0.5234375f, 1.3203125f, -1.546875f,
+          -1.46875f},
+         6273148284u},
+        {NoiseType::f16,
+         {-0.1468505859375f, 0.7861328125f, 0.94677734375f, -1.1142578125f, 1.6904296875f},
+         {-1.7158203125f, -0.146484375f, 0.57861328125f, -1.49609375f, -0.845703125f, -1.611328125f,
+          1.4384765625f, 1.3583984375f, 0.7529296875f, 0.35302734375f, -0.1710205078125f,
+          -0.5341796875f, 0.87060546875f, -1.0537109375f, -0.287353515625f, 1.6748046875f,
+          1.068359375f, 0.25f, -1.103515625f},
+         5879430182u}};
+    for (const Expected& expected : all) {
+        TorchGenerator generator(7, expected.type);
+        std::vector<float> values(5);
+        generator.normal(values);
+        CHECK(values == expected.five);
+        values.resize(19);
+        generator.normal(values);
+        CHECK(values == expected.nineteen);
+
+        TorchGenerator other(3, expected.type);
+        values.resize(4000);
+        other.normal(values);
+        std::uint64_t sum = 0;
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            const std::uint16_t bits =
+                expected.type == NoiseType::bf16
+                    ? std::bit_cast<std::uint16_t>(static_cast<bfloat16>(values[i]))
+                    : std::bit_cast<std::uint16_t>(static_cast<float16>(values[i]));
+            sum += bits * (i % 97 + 1);
+        }
+        CHECK(sum == expected.sum);
+    }
+}
+
 TEST_CASE("TorchGenerator takes the lower 32 bits of a seed, as PyTorch does") {
     CHECK(TorchGenerator(3) == TorchGenerator((std::uint64_t{5} << 32) + 3));
     TorchGenerator generator((std::uint64_t{1} << 63) + 11);

@@ -291,3 +291,18 @@ TEST_CASE_TEMPLATE("wrong shapes are errors", E, Reference, ENGINES) {
     typename E::Parameter p({2, 2}, ParameterKind::matrix);
     CHECK_THROWS_AS(E::load(p, make_array({4})), ShapeError);
 }
+
+TEST_CASE_TEMPLATE("a layer does not begin after a stop was requested", E, Reference, ENGINES) {
+    Draw draw;
+    const auto x = E::from_array(draw.array({1, 2, 3})),
+               picture = E::from_array(draw.array({1, 3, 3, 2}));
+    const auto matrix = parameter<E>(draw.array({4, 3}), ParameterKind::matrix);
+    const auto kernel = parameter<E>(draw.array({2, 2, 3, 3}), ParameterKind::convolution);
+    std::stop_source source;
+    const StopScope scope(source.get_token());
+    CHECK_NOTHROW(E::linear(x, matrix, nullptr));
+    source.request_stop();
+    CHECK_THROWS_AS(E::linear(x, matrix, nullptr), Cancelled);
+    CHECK_THROWS_AS(E::conv2d(picture, kernel, nullptr, {.padding = 1}), Cancelled);
+    CHECK_THROWS_AS(E::attention(x, x, x, {}), Cancelled);
+}

@@ -6,8 +6,8 @@
     oracle/bin/python tests/golden/make_golden.py decoder    # the cases whose name contains a word
 
 (--index-url https://download.pytorch.org/whl/cpu gives a torch without GPU libraries.) Writes
-models.json, schedulers.json and pipelines/ beside itself. Weights and inputs are not stored: they
-follow from names (deterministic.py). Before anything is written, each case proves that
+models.json, schedulers.json, pipelines.json, variations.json and pipelines/ beside itself. Weights and inputs
+are not stored: they follow from names (deterministic.py). Before anything is written, each model proves that
 every parameter matters (perturbing it changes the output), and that the numbers are well
 conditioned (the same computation in double precision agrees to 2e-5).
 """
@@ -18,6 +18,7 @@ import sys
 
 import diffusers
 import numpy as np
+import PIL.Image
 import torch
 import transformers
 
@@ -171,8 +172,9 @@ def decoder_case(name, config, timesteps, size, tokens, mask=None):
                     attention_mask=None if mask is None else mask.bool())
         return {"output": out.sample}
 
-    inputs = {"sample": (batch, 3, *size), "timestep": timesteps,
-              "added_time": (batch, time_embedding_width(config)), "context": (batch, tokens, context)}
+    added_width = config.get("projection_class_embeddings_input_dim") or time_embedding_width(config)
+    inputs = {"sample": (batch, 3, *size), "timestep": timesteps, "added_time": (batch, added_width),
+              "context": (batch, tokens, context)}
     if mask is not None:
         inputs["mask"] = mask
     return Case("decoder/" + name, lambda c: diffusers.UNet2DConditionModel(**c), config, inputs, run)
@@ -262,6 +264,17 @@ def model_cases():
         sample_size=6, block_out_channels=[4, 8], layers_per_block=3, norm_num_groups=2, attention_head_dim=4,
         cross_attention_dim=3, down_block_types=[PLAIN_DOWN, PLAIN_DOWN], up_block_types=[PLAIN_UP, PLAIN_UP],
         resnet_time_scale_shift="default"), [700, 1], (6, 10), 3, [[1, 1, 0], [1, 1, 1]])
+
+    # What is added to the time embedding passes through a layer, or two, of its own.
+    yield decoder_case("projected_class_embedding", dict(
+        sample_size=4, block_out_channels=[6, 12], layers_per_block=1, norm_num_groups=3, attention_head_dim=6,
+        cross_attention_dim=5, down_block_types=[PLAIN_DOWN, ATTENTION_DOWN], up_block_types=[ATTENTION_UP, PLAIN_UP],
+        class_embed_type="projection", projection_class_embeddings_input_dim=11, time_embedding_dim=18),
+        [612], (4, 8), 4)
+    yield decoder_case("simply_projected_class_embedding", dict(
+        sample_size=4, block_out_channels=[6], layers_per_block=1, norm_num_groups=3, attention_head_dim=2,
+        cross_attention_dim=5, down_block_types=[PLAIN_DOWN], up_block_types=[PLAIN_UP],
+        class_embed_type="simple_projection", projection_class_embeddings_input_dim=7), [5, 940], (4, 4), 2)
 
     yield upsampler_case("usual", dict(
         sample_size=16, block_out_channels=[8, 16, 24], layers_per_block=2, norm_num_groups=4), [999, 333], (16, 16))
@@ -406,7 +419,9 @@ def run_pipeline(pipe, call, dtype):
         scheduler.step = step
         return lambda: setattr(scheduler, "step", original)
 
-    undo = [watch(p, getattr(pipe, p + "_scheduler")) for p in ("prior", "decoder", "super_res")]
+    # A pipeline of image variations has no prior.
+    undo = [watch(p, getattr(pipe, p + "_scheduler")) for p in ("prior", "decoder", "super_res")
+            if hasattr(pipe, p + "_scheduler")]
     def before_projection(module, args, kwargs):
         record["text_embedding"] = kwargs["prompt_embeds"]  # with guidance, the empty prompt first
         record["text_states"] = kwargs["text_encoder_hidden_states"]
@@ -489,6 +504,38 @@ def pipelines_record():
                        down_block_types=[PLAIN_DOWN] * 2, up_block_types=[PLAIN_UP] * 2))
 
 
+def variations_record():
+    """A picture's variation, by the guided pipeline's networks and an image encoder."""
+    name, folder = "varied", HERE / "pipelines" / "varied"
+    pipe = build_pipeline(
+        name, folder, pad_token="!", width=16, prior=dict(num_attention_heads=1, attention_head_dim=4, num_layers=1),
+        text_projection=dict(clip_extra_context_tokens=3),
+        decoder=dict(sample_size=8, block_out_channels=[8, 12], layers_per_block=1, norm_num_groups=4,
+                     attention_head_dim=4, cross_attention_dim=10, down_block_types=[PLAIN_DOWN, ATTENTION_DOWN],
+                     up_block_types=[ATTENTION_UP, PLAIN_UP]),
+        upsampler=dict(sample_size=12, block_out_channels=[6, 9], layers_per_block=1, norm_num_groups=3,
+                       down_block_types=[PLAIN_DOWN] * 2, up_block_types=[PLAIN_UP] * 2))
+    encoder = transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(
+        hidden_size=12, intermediate_size=20, num_attention_heads=2, num_hidden_layers=2, image_size=20, patch_size=5,
+        projection_dim=16))
+    deterministic.fill(f"pipeline/{name}/image_encoder", encoder.eval())
+    varied = diffusers.UnCLIPImageVariationPipeline(
+        image_encoder=encoder, feature_extractor=transformers.CLIPImageProcessor(
+            size={"shortest_edge": 20}, crop_size={"height": 20, "width": 20}),
+        **{k: v for k, v in pipe.components.items() if not k.startswith("prior")})
+    varied.set_progress_bar_config(disable=True)
+    picture = (127 + 60 * deterministic.normal("varied/picture", (9, 13, 3))).clip(0, 255).astype(np.uint8)
+    call = dict(seed=5, decoder_num_inference_steps=3, super_res_num_inference_steps=3, decoder_guidance_scale=3.0)
+    record = run_pipeline(varied, call | dict(image=PIL.Image.fromarray(picture)), torch.float32)
+    varied.save_pretrained(folder)
+    for path in list(folder.rglob("*.safetensors")) + list(folder.rglob("*.bin")):
+        path.unlink()  # tests fill in the weights
+    return {"name": name, "call": call, "size": [picture.shape[1], picture.shape[0]], "rgb": picture.ravel().tolist(),
+            "outputs": {k: [tensor_record(v) for v in values] if isinstance(values, list) else tensor_record(values)
+                        for k, values in record.items() if k in ("image_embedding", "decoder_steps", "super_res_steps",
+                                                                 "picture")}}
+
+
 def write(path, content):
     path.write_text(json.dumps(content, separators=(",", ":")) + "\n")
     print(f"{path.name}: {path.stat().st_size} bytes")
@@ -503,10 +550,16 @@ def main():
     for case in cases:
         records.append(case.record())
         print(case.name, sum(int(np.prod(s)) for s in records[-1]["parameters"].values()), "parameters")
-    if records and not word:
-        write(HERE / "models.json", records)
+    if records:
+        made = {record["name"]: record for record in records}
+        if word:  # the others as they are
+            old = {record["name"]: record for record in json.loads((HERE / "models.json").read_text())}
+            made = {c.name: made.get(c.name) or old[c.name] for c in model_cases() if c.name in made or c.name in old}
+        write(HERE / "models.json", list(made.values()))
     if not word or word in "pipelines":
         write(HERE / "pipelines.json", list(pipelines_record()))
+    if not word or word in "variations":
+        write(HERE / "variations.json", variations_record())
 
 
 if __name__ == "__main__":

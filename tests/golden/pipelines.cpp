@@ -1,5 +1,6 @@
 // The reference's whole pipeline, step by step: same weights, same noise, same pictures.
 #include <dalle2/pipeline/load.hpp>
+#include <dalle2/pipeline/load_variations.hpp>
 #include <dalle2/text/tokenizer_files.hpp>
 
 #include "../io/temporary_folder.hpp"
@@ -23,7 +24,9 @@ public:
                               std::filesystem::copy_options::recursive);
         const ModelDirectory directory(path());
         fill<ClipTextEncoder<Reference>>(directory, "text_encoder");
-        fill<PriorTransformer<Reference>>(directory, "prior");
+        if (directory.has("prior")) fill<PriorTransformer<Reference>>(directory, "prior");
+        if (directory.has("image_encoder"))
+            fill<ClipImageEncoder<Reference>>(directory, "image_encoder");
         fill<TextProjection<Reference>>(directory, "text_proj");
         for (const char* unet : {"decoder", "super_res_first", "super_res_last"})
             fill<UNet<Reference>>(directory, unet);
@@ -109,6 +112,40 @@ TEST_CASE_TEMPLATE("From the same seed every step of every stage is the referenc
                                          golden::read_array(outputs["picture"])) < step_tolerance);
         }
     }
+}
+
+TEST_CASE_TEMPLATE("From the same seed a picture's variation is the reference's, at every step", E,
+                   Reference, Cpu<float>) {
+    const auto record = golden::read_json(golden::folder() / "variations.json");
+    const auto& outputs = record["outputs"];
+    const auto pipeline = load_variations_on<E>(FilledDirectory(record["name"]).path());
+    const Picture picture{record["size"][0], record["size"][1],
+                          record["rgb"].get<std::vector<std::uint8_t>>()};
+    const auto& call = record["call"];
+    GenerateOptions options = {
+        .seed = call["seed"],
+        .decoder_steps = call["decoder_num_inference_steps"].get<std::int64_t>(),
+        .super_resolution_steps = call["super_res_num_inference_steps"].get<std::int64_t>(),
+        .decoder_guidance_scale = call["decoder_guidance_scale"].get<double>()};
+    std::size_t compared = 0;
+    options.progress = [&](const GenerateProgress& progress) {
+        if (progress.step == 0) return;
+        const auto& steps =
+            outputs[progress.stage == Stage::decoder ? "decoder_steps" : "super_res_steps"];
+        const Array expected = golden::channels_last(
+            golden::read_array(steps[static_cast<std::size_t>(progress.step - 1)]));
+        CAPTURE(progress.step);
+        CHECK(golden::relative_error(progress.sample, expected) < step_tolerance);
+        ++compared;
+    };
+    const Generation made = pipeline.generate({picture}, options);
+    CHECK(compared == outputs["decoder_steps"].size() + outputs["super_res_steps"].size());
+    CHECK(golden::relative_error(made.image_embedding,
+                                 golden::read_array(outputs["image_embedding"])) < 1e-5);
+    CHECK(golden::relative_error(shown(made.pictures), golden::read_array(outputs["picture"])) <
+          step_tolerance);
+    // From the embedding alone the same picture follows.
+    CHECK(pipeline.generate(made.image_embedding, options).pictures == made.pictures);
 }
 
 TEST_CASE("Prompts become the reference's tokens and text states") {

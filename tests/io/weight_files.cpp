@@ -116,3 +116,22 @@ TEST_CASE("the encoders' files have transformers' names") {
     folder.write("model.safetensors", "");
     CHECK(find_weights(folder.path(), "model.safetensors").path == folder / "model.safetensors");
 }
+
+TEST_CASE("PyTorch's files are as good, alone and as shards") {
+    const TemporaryFolder folder;
+    const fs::path checkpoint =
+        fs::path(DALLE2_SOURCE_DIR) / "tests/golden/checkpoints/module_protocol_2.bin";
+    const WeightFiles one(checkpoint);
+    REQUIRE_FALSE(one.names().empty());
+    const std::string name = one.names().front();
+    fs::copy_file(checkpoint, folder / "a.bin");
+    write_safetensors(folder / "b.safetensors", {{"other", numbers(1)}});
+    Json index;
+    for (const std::string& tensor : one.names()) index["weight_map"][tensor] = "a.bin";
+    index["weight_map"]["other"] = "b.safetensors";
+    folder.write("model.bin.index.json", index.dump());
+    const WeightFiles both(folder / "model.bin.index.json");
+    CHECK(both.names().size() == one.names().size() + 1);
+    CHECK(both.to_array(name) == one.to_array(name));
+    CHECK(both.to_array("other") == numbers(1));
+}

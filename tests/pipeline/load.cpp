@@ -1,6 +1,8 @@
 // A model directory: written, loaded, refused.
 #include <doctest/doctest.h>
 
+#include <thread>
+
 #include "../io/temporary_folder.hpp"
 #include "tiny_directory.hpp"
 #include "tiny_pipeline.hpp"
@@ -119,6 +121,65 @@ TEST_CASE("components that do not fit together are an error that names both size
     const Model model;
     model.folder.write("super_res_first/config.json", model.folder.read("decoder/config.json"));
     model.fails_with("UNet2DModel");
+}
+
+TEST_CASE("networks loaded in turn make the same picture, and none stays in memory") {
+    const Model model;
+    std::vector<std::string> read;
+    const LoadOptions in_turn = {
+        .engine = EngineKind::cpu_float,
+        .residency = Residency::in_turn,
+        .on_component = [&](const std::string& component) { read.push_back(component); }};
+    const Pipeline staged = load(model.folder.path(), in_turn);
+    CHECK(staged.residency() == Residency::in_turn);
+    CHECK(staged.engine() == EngineKind::cpu_float);
+    CHECK(read.empty());
+    const Array expected = load_on<E>(model.folder.path()).generate({"owl"}, {.seed = 1}).pictures;
+    CHECK(staged.generate({"owl"}, {.seed = 1}).pictures == expected);
+    const std::vector<std::string> once = {"text_encoder", "prior",           "text_proj",
+                                           "decoder",      "super_res_first", "super_res_last"};
+    CHECK(read == once);
+    CHECK(staged.generate({"owl"}, {.seed = 1}).pictures == expected);
+    CHECK(read.size() == 2 * once.size());
+}
+
+TEST_CASE("networks loaded in turn are looked at before the first is used") {
+    const Model model;
+    write_safetensors(model.folder / "super_res_last/diffusion_pytorch_model.safetensors", {});
+    CHECK_THROWS_WITH_AS(load_staged_on<E>(model.folder.path()),
+                         doctest::Contains("super_res_last"), FormatError);
+    model.remove("super_res_last/diffusion_pytorch_model.safetensors");
+    CHECK_THROWS_AS(load_staged_on<E>(model.folder.path()), IoError);
+}
+
+TEST_CASE("pipelines of several kinds serve several threads at once") {
+    const Model model;
+    const auto options = [](EngineKind engine, Residency residency) {
+        return LoadOptions{.engine = engine, .residency = residency};
+    };
+    const std::vector<Pipeline> pipelines = [&] {
+        std::vector<Pipeline> made;
+        made.push_back(load(model.folder.path(), options(EngineKind::cpu_float, Residency::whole)));
+        made.push_back(
+            load(model.folder.path(), options(EngineKind::cpu_float, Residency::in_turn)));
+        made.push_back(
+            load(model.folder.path(), options(EngineKind::cpu_bfloat16, Residency::whole)));
+        return made;
+    }();
+    const GenerateOptions call = {.seed = 5, .threads = 1};
+    std::vector<Array> expected;
+    for (const Pipeline& pipeline : pipelines)
+        expected.push_back(pipeline.generate({"owl"}, call).pictures);
+    std::vector<Array> found(2 * pipelines.size());
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 0; i < found.size(); ++i)
+            threads.emplace_back([&, i] {
+                found[i] = pipelines[i % pipelines.size()].generate({"owl"}, call).pictures;
+            });
+    }
+    for (std::size_t i = 0; i < found.size(); ++i)
+        CHECK(found[i] == expected[i % pipelines.size()]);
 }
 
 TEST_CASE("dalle2::load gives the engine and samplers that are asked for") {

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <array>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <thread>
@@ -149,6 +151,49 @@ TEST_CASE("a call stops before its next step when asked to") {
     CHECK_THROWS_AS(pipeline()("owl", {.progress = progress, .stop = source.get_token()}),
                     Cancelled);
     CHECK(steps == 4 + 3);
+}
+
+TEST_CASE("a call stops in the middle of a step when another thread asks it to") {
+    std::stop_source source;
+    std::atomic<bool> began = false;
+    std::atomic<int> steps = 0;
+    // So many steps that they end only if the stop is heard.
+    const GenerateOptions options = {.prior_steps = 1000,
+                                     .decoder_steps = 1000,
+                                     .super_resolution_steps = 1000,
+                                     .threads = 1,
+                                     .progress =
+                                         [&](const GenerateProgress&) {
+                                             ++steps;
+                                             began = true;
+                                         },
+                                     .stop = source.get_token()};
+    const std::jthread other([&] {
+        while (!began) std::this_thread::yield();
+        source.request_stop();
+    });
+    CHECK_THROWS_AS(pipeline().generate({"owl"}, options), Cancelled);
+    CHECK(steps < 3000);
+    // The pipeline is as good as before.
+    CHECK(pipeline()("owl", {.seed = 1}).rgb == pipeline()("owl", {.seed = 1}).rgb);
+}
+
+TEST_CASE("each of several calls at once tells its own progress") {
+    std::array<std::vector<std::int64_t>, 3> told;
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 0; i < told.size(); ++i)
+            threads.emplace_back([&, i] {
+                const auto steps = static_cast<std::int64_t>(i + 1);
+                const auto progress = [&](const GenerateProgress& p) {
+                    if (p.stage == Stage::prior) told[i].push_back(p.steps);
+                };
+                pipeline().generate({"owl"},
+                                    {.prior_steps = steps, .threads = 1, .progress = progress});
+            });
+    }
+    for (std::size_t i = 0; i < told.size(); ++i)
+        CHECK(told[i] == std::vector<std::int64_t>(i + 2, static_cast<std::int64_t>(i + 1)));
 }
 
 TEST_CASE("options out of their range are errors before any work") {

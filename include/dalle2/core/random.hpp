@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <dalle2/core/array.hpp>
+#include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/error.hpp>
 
 namespace dalle2 {
@@ -86,14 +87,20 @@ inline std::pair<float, float> box_muller(float first, float second) {
 
 }  // namespace detail
 
-// The stream of `torch.Generator().manual_seed(seed)` on a CPU, for float32.
+// The type in which normals are drawn. PyTorch's streams for the short types are not roundings of
+// the one for float32, so a pipeline that runs in bfloat16 there draws other noise from a seed.
+enum class NoiseType { f32, bf16, f16 };
+
+// The stream of `torch.Generator().manual_seed(seed)` on a CPU.
 //
 // `normal` equals torch.randn bit for bit on x86 machines with AVX2 (every one since 2013);
 // PyTorch's own portable code differs from that in the last digits of some numbers.
 class TorchGenerator {
 public:
-    // Like PyTorch, only the lower 32 bits of the seed count.
-    explicit TorchGenerator(std::uint64_t seed) {
+    // Like PyTorch, only the lower 32 bits of the seed count. `normals` is the dtype that
+    // torch.randn would be given.
+    explicit TorchGenerator(std::uint64_t seed, NoiseType normals = NoiseType::f32)
+        : normals_(normals) {
         words_[0] = static_cast<std::uint32_t>(seed);
         for (std::uint32_t i = 1; i < size; ++i)
             words_[i] = 1812433253u * (words_[i - 1] ^ (words_[i - 1] >> 30)) + i;
@@ -114,6 +121,8 @@ public:
         return (high << 32) | next32();
     }
 
+    NoiseType noise_type() const { return normals_; }
+
     // One number of torch.rand: a multiple of 2⁻²⁴ in [0, 1).
     float uniform() { return static_cast<float>(next32() & 0xffffffu) * 0x1p-24f; }
 
@@ -125,6 +134,8 @@ public:
     // PyTorch draws in double precision, one after another; from 16 on in blocks of 16, and when
     // the last block is short, the last 16 numbers are drawn anew.
     void normal(std::span<float> values) {
+        if (normals_ == NoiseType::bf16) return normal_as<bfloat16, 8>(values);
+        if (normals_ == NoiseType::f16) return normal_as<float16, 11>(values);
         if (values.size() < block) {
             for (float& value : values) value = static_cast<float>(next_normal());
             return;
@@ -146,7 +157,7 @@ public:
         return values;
     }
 
-    // Everything that decides the numbers to come, as integers, for a checkpoint.
+    // Everything that decides the numbers to come but their type, as integers, for a checkpoint.
     std::vector<std::uint64_t> state() const {
         std::vector<std::uint64_t> values(words_.begin(), words_.end());
         values.push_back(position_);
@@ -156,12 +167,13 @@ public:
     }
 
     // A generator that goes on where the one that gave `state` stopped. Throws FormatError.
-    static TorchGenerator from_state(std::span<const std::uint64_t> state) {
+    static TorchGenerator from_state(std::span<const std::uint64_t> state,
+                                     NoiseType normals = NoiseType::f32) {
         if (state.size() != size + 3 || state[size] > size || state[size + 1] > 1)
             throw FormatError("the state of a random generator has " +
                               std::to_string(state.size()) + " numbers or a position beyond its " +
                               "end; expected 624 words, a position up to 624, a flag and a number");
-        TorchGenerator generator(0);
+        TorchGenerator generator(0, normals);
         for (std::uint32_t i = 0; i < size; ++i)
             generator.words_[i] = static_cast<std::uint32_t>(state[i]);
         generator.position_ = static_cast<std::uint32_t>(state[size]);
@@ -198,11 +210,47 @@ private:
         return radius * std::cos(angle);
     }
 
+    // The same in a type of so many bits of precision: uniforms are as coarse as that, and each
+    // operation of the transform rounds.
+    template <class Short, int digits>
+    void normal_as(std::span<float> values) {
+        const auto rounded = [](double x) {
+            return static_cast<float>(static_cast<Short>(static_cast<float>(x)));
+        };
+        if (values.size() < block) {
+            for (float& value : values) value = rounded(next_normal());
+            return;
+        }
+        const auto fill = [&](std::span<float> some) {
+            constexpr std::uint32_t steps = 1u << digits;
+            for (float& value : some)
+                value = static_cast<float>(next32() % steps) / static_cast<float>(steps);
+        };
+        const auto transform = [&](std::span<float, block> some) {
+            for (std::size_t i = 0; i < block / 2; ++i) {
+                const float logarithm = rounded(std::log(rounded(1.0f - some[i])));
+                const float radius = rounded(std::sqrt(rounded(-2.0f * logarithm)));
+                const float angle = rounded(2.0 * 3.14159265358979323846 * some[i + 8]);
+                // PyTorch adds the mean, 0, which makes a negative zero positive.
+                some[i] = rounded(radius * rounded(std::cos(angle))) + 0.0f;
+                some[i + 8] = rounded(radius * rounded(std::sin(angle))) + 0.0f;
+            }
+        };
+        fill(values);
+        for (std::size_t i = 0; i + block <= values.size(); i += block)
+            transform(values.subspan(i).first<block>());
+        if (values.size() % block != 0) {
+            fill(values.last<block>());
+            transform(values.last<block>());
+        }
+    }
+
     static void transform_block(std::span<float, block> values) {
         for (std::size_t i = 0; i < block / 2; ++i)
             std::tie(values[i], values[i + 8]) = detail::box_muller(values[i], values[i + 8]);
     }
 
+    NoiseType normals_;
     std::array<std::uint32_t, size> words_{};
     std::uint32_t position_ = size;
     std::optional<double> spare_normal_;

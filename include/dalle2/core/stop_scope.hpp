@@ -10,11 +10,12 @@ namespace dalle2 {
 
 // While it lives, the operations of the engines on this thread look at `stop` before they begin,
 // and throw Cancelled when a stop was requested: within the time of one layer. Scopes may nest; the
-// innermost counts.
+// innermost counts, but one whose token nobody can use leaves the one around it in force.
 class StopScope {
 public:
-    explicit StopScope(std::stop_token stop)
-        : stop_(std::move(stop)), previous_(std::exchange(current(), &stop_)) {}
+    explicit StopScope(std::stop_token stop) : stop_(std::move(stop)), previous_(current()) {
+        if (stop_.stop_possible()) current() = &stop_;
+    }
     ~StopScope() { current() = previous_; }
     StopScope(const StopScope&) = delete;
     StopScope& operator=(const StopScope&) = delete;

@@ -164,18 +164,29 @@ inline void read_unet_config(ConfigReader& reader, UNetConfig& c, bool condition
     reader.ignore({"dropout"});  // acts in training alone
 }
 
-// Keys of the conditional UNet beyond those, each with the one value that is supported.
-inline void read_conditional_keys(ConfigReader& reader) {
-    // The decoder's condition is added to the time embedding as it is.
-    if (reader.get<std::string>("class_embed_type") != "identity")
-        reader.refuse("class_embed_type", "supported: \"identity\"");
+inline constexpr const char* identity_class = "identity";
+inline constexpr const char* simple_projection_class = "simple_projection";
+inline constexpr const char* projection_class = "projection";
+
+// Keys of the conditional UNet beyond those, most with the one value that is supported.
+inline void read_conditional_keys(ConfigReader& reader, UNetConfig& c) {
+    const std::string added_time = reader.get_one_of(
+        "class_embed_type", {identity_class, simple_projection_class, projection_class});
+    if (added_time == identity_class) {
+        reader.expect("projection_class_embeddings_input_dim", {nullptr});
+    } else {
+        c.added_time =
+            added_time == projection_class ? AddedTime::projection : AddedTime::simple_projection;
+        c.added_time_width =
+            reader.get<std::int64_t>("projection_class_embeddings_input_dim", 1, 1 << 20);
+    }
     for (const char* key : {"only_cross_attention", "dual_cross_attention", "use_linear_projection",
                             "upcast_attention", "resnet_skip_time_act", "class_embeddings_concat"})
         reader.expect(key, {false});
     for (const char* key :
          {"num_attention_heads", "encoder_hid_dim", "encoder_hid_dim_type", "addition_embed_type",
           "addition_time_embed_dim", "time_embedding_act_fn", "timestep_post_act",
-          "time_cond_proj_dim", "projection_class_embeddings_input_dim", "cross_attention_norm"})
+          "time_cond_proj_dim", "cross_attention_norm"})
         reader.expect(key, {nullptr});
     reader.expect("mid_block_only_cross_attention", {nullptr, false});
     reader.expect("resnet_out_scale_factor", {1});
@@ -203,7 +214,7 @@ inline UNetConfig unet_config(ConfigReader reader) {
         c.context_width = reader.get<std::int64_t>("cross_attention_dim", 1, 65536);
         reader.get_one_of("mid_block_type", {"UNetMidBlock2DSimpleCrossAttn"});
         c.mid_attention = true;
-        detail::read_conditional_keys(reader);
+        detail::read_conditional_keys(reader, c);
     } else {
         // The reference's default is attention, which public upsamplers do not have.
         if (reader.get<bool>("add_attention")) reader.refuse("add_attention", "supported: false");
@@ -235,7 +246,12 @@ inline OrderedJson to_json(const UNetConfig& c) {
     json["act_fn"] = "silu";
     if (conditional) {
         json["attention_head_dim"] = detail::head_widths_to_json(c);
-        json["class_embed_type"] = "identity";
+        json["class_embed_type"] = c.added_time == AddedTime::identity ? detail::identity_class
+                                   : c.added_time == AddedTime::projection
+                                       ? detail::projection_class
+                                       : detail::simple_projection_class;
+        if (c.added_time != AddedTime::identity)
+            json["projection_class_embeddings_input_dim"] = added_time_width(c);
         json["cross_attention_dim"] = c.context_width;
         json["mid_block_type"] = "UNetMidBlock2DSimpleCrossAttn";
     } else {

@@ -19,6 +19,10 @@ struct UNetLevel {
     std::int64_t head_width = 64;
 };
 
+// How what the text projection makes joins the time embedding (the reference's class_embed_type):
+// added as it is, after a linear layer, or after two with an activation between them.
+enum class AddedTime { identity, simple_projection, projection };
+
 struct UNetConfig {
     std::int64_t in_channels, out_channels;
     std::int64_t sample_size;       // pixels the model was trained at
@@ -31,10 +35,16 @@ struct UNetConfig {
     TimeConditioning conditioning = TimeConditioning::add;
     SinusoidOptions sinusoid = {};
     std::int64_t time_width = 0;  // of the time embedding; 0: four times the first level's channels
+    AddedTime added_time = AddedTime::identity;
+    std::int64_t added_time_width = 0;  // before its projection; 0: as wide as the time embedding
 };
 
 inline std::int64_t time_embedding_width(const UNetConfig& c) {
     return c.time_width > 0 ? c.time_width : 4 * c.levels.front().channels;
+}
+
+inline std::int64_t added_time_width(const UNetConfig& c) {
+    return c.added_time_width > 0 ? c.added_time_width : time_embedding_width(c);
 }
 
 // The context that the attention blocks look at; null tensors where there is none.
@@ -42,6 +52,30 @@ template <Engine E>
 struct UNetContext {
     const typename E::Tensor* tokens = nullptr;  // [batch, tokens, context width]
     std::span<const std::int32_t> keep = {};     // [batch · tokens], 0: padding
+};
+
+// What is added to the time embedding, on its way there: [batch, in] → [batch, out].
+template <Engine E>
+struct AddedTimeProjection {
+    using Tensor = typename E::Tensor;
+
+    std::optional<Linear<E>> linear;
+    std::optional<TimestepEmbedding<E>> perceptron;
+
+    AddedTimeProjection(AddedTime kind, std::int64_t in, std::int64_t out) {
+        if (kind == AddedTime::simple_projection) linear.emplace(in, out);
+        if (kind == AddedTime::projection) perceptron.emplace(in, out);
+    }
+
+    Tensor operator()(const Tensor& x) const {
+        return linear ? (*linear)(x) : perceptron ? (*perceptron)(x) : x;
+    }
+
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& visitor) {
+        if (self.linear) Linear<E>::visit(*self.linear, visitor);
+        if (self.perceptron) TimestepEmbedding<E>::visit(*self.perceptron, visitor);
+    }
 };
 
 // One level of the way down or up, or the middle: residual blocks, each followed by attention if
@@ -69,6 +103,7 @@ struct UNet {
     Config config;
     Conv2d<E> conv_in;
     TimestepEmbedding<E> time_embedding;
+    AddedTimeProjection<E> class_embedding;  // the checkpoints' name for it
     std::vector<UNetStage<E>> down_blocks;
     UNetStage<E> mid_block;
     std::vector<UNetStage<E>> up_blocks;
@@ -79,6 +114,7 @@ struct UNet {
         : config(c),
           conv_in(c.in_channels, c.levels.front().channels, 3, {.padding = 1}),
           time_embedding(c.levels.front().channels, time_embedding_width(c)),
+          class_embedding(c.added_time, added_time_width(c), time_embedding_width(c)),
           conv_norm_out(c.levels.front().channels,
                         {c.norm_num_groups, c.norm_eps, Activation::silu}),
           conv_out(c.levels.front().channels, c.out_channels, 3, {.padding = 1}) {
@@ -88,7 +124,8 @@ struct UNet {
     }
 
     // x [batch, height, width, in] with height and width multiples of 2^(levels - 1); one timestep
-    // for each picture; added_time [batch, time width] or null; → [batch, height, width, out].
+    // for each picture; added_time [batch, added_time_width] or null; → [batch, height, width,
+    // out].
     Tensor operator()(const Tensor& x, std::span<const double> timesteps,
                       const Tensor* added_time = nullptr,
                       const UNetContext<E>& context = {}) const {
@@ -96,7 +133,7 @@ struct UNet {
         const Array sinusoid =
             sinusoidal_embedding(timesteps, config.levels.front().channels, config.sinusoid);
         Tensor time = time_embedding(E::from_array(sinusoid));
-        if (added_time) time = E::add(time, *added_time);
+        if (added_time) time = E::add(time, class_embedding(*added_time));
         time = E::activate(time, Activation::silu);  // every block begins with it
 
         Tensor h = conv_in(x);
@@ -134,6 +171,7 @@ struct UNet {
     static void visit(Self& self, Visitor&& visitor) {
         visitor("conv_in", self.conv_in);
         visitor("time_embedding", self.time_embedding);
+        visitor("class_embedding", self.class_embedding);
         visitor("down_blocks", self.down_blocks);
         visitor("mid_block", self.mid_block);
         visitor("up_blocks", self.up_blocks);

@@ -33,6 +33,8 @@ inline std::string read_file(const std::filesystem::path& path, std::uint64_t li
     std::unique_ptr<std::FILE, Close> file(std::fopen(path.string().c_str(), "rb"));
     if (!file) throw IoError("cannot open " + path.string() + ": " + detail::system_message(errno));
     std::string bytes;
+    const std::uintmax_t expected = std::filesystem::file_size(path, ignored);
+    if (!ignored && expected <= limit) bytes.reserve(static_cast<std::size_t>(expected));
     char buffer[1 << 16];
     while (true) {
         const std::size_t count = std::fread(buffer, 1, sizeof buffer, file.get());

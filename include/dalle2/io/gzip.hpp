@@ -2,9 +2,8 @@
 #pragma once
 
 #include <climits>
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -14,9 +13,11 @@
 
 namespace dalle2 {
 
-// The unpacked content of a gzip file with one member, at most 1 GiB. Throws FormatError when it
-// is not gzip, is cut off, or does not match its check sum; `name` stands in the message.
-inline std::string gunzip(std::string_view file, const std::string& name) {
+// The unpacked content of a gzip file with one member, at most `limit` bytes. Throws FormatError
+// when it is not gzip, is cut off, would be longer, or does not match its check sum; `name` stands
+// in the message.
+inline std::string gunzip(std::string_view file, const std::string& name,
+                          std::size_t limit = std::size_t{48} << 20) {
     const auto fail = [&](const char* why) {
         throw FormatError(name + ": " + why + "; expected a gzip file");
     };
@@ -35,23 +36,26 @@ inline std::string gunzip(std::string_view file, const std::string& name) {
     if (flags & 16) skip_text();                              // a comment
     if (flags & 2) begin += 2;                                // a check sum of the header
     if (begin + 8 > file.size() || file.size() > std::size_t{INT_MAX}) fail("ends in its header");
-    // The trailer goes along: stb reads a little beyond the last bit that it uses.
-    const std::string_view packed = file.substr(begin);
-    struct Free {
-        void operator()(char* block) const { std::free(block); }
-    };
-    int length = 0;
-    const std::unique_ptr<char, Free> unpacked(detail::stb::stbi_zlib_decode_noheader_malloc(
-        packed.data(), static_cast<int>(packed.size()), &length));
-    if (!unpacked) fail("its content is damaged");
-    std::string text(unpacked.get(), static_cast<std::size_t>(length));
     const auto trailer = [&](std::size_t from_end) {
         std::uint32_t value = 0;
         for (std::size_t i = 0; i < 4; ++i)
             value |= std::uint32_t{byte(file.size() - from_end + i)} << (8 * i);
         return value;
     };
-    if (trailer(8) != detail::crc32(text) || trailer(4) != static_cast<std::uint32_t>(text.size()))
+    // The trailer goes along: stb reads a little beyond the last bit that it uses.
+    const std::string_view packed = file.substr(begin);
+    // Into a text of the size that the file claims: a bomb is larger, or claims too much.
+    const std::size_t size = trailer(4);
+    constexpr std::size_t best_ratio = 1032;  // a run of 258 bytes takes two bits
+    if (size > limit || size / best_ratio > packed.size())
+        fail(("claims to contain " + std::to_string(size) + " bytes, at most " +
+              std::to_string(limit) + " are read")
+                 .c_str());
+    std::string text(size, '\0');
+    const int length = detail::stb::stbi_zlib_decode_noheader_buffer(
+        text.data(), static_cast<int>(size), packed.data(), static_cast<int>(packed.size()));
+    if (length < 0) fail("its content is damaged");
+    if (trailer(8) != detail::crc32(text) || static_cast<std::size_t>(length) != size)
         fail("its content does not match its check sum");
     return text;
 }

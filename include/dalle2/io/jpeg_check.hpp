@@ -31,10 +31,12 @@ public:
         // In the coded data a marker cannot occur by chance, so each one counts; what follows the
         // end of the picture is not given to the decoder.
         end_ = file_.size();
+        ends_ = false;
         for (std::size_t i = position_; i + 1 < file_.size(); ++i) {
             if (at(i) != 0xFF) continue;
             if (at(i + 1) == end_of_image) {
                 end_ = i + 2;
+                ends_ = true;
                 break;
             }
             if (at(i + 1) != huffman_tables) continue;
@@ -44,6 +46,9 @@ public:
         }
         return true;
     }
+
+    // False for a JPEG file in which the marker of the end is missing.
+    bool ends() const { return ends_; }
 
     // The part of the file that was checked.
     std::string_view checked() const { return file_.substr(0, end_); }
@@ -81,6 +86,7 @@ private:
     std::string_view file_;
     std::size_t position_ = 0;
     std::size_t end_ = std::string_view::npos;
+    bool ends_ = true;
 };
 
 }  // namespace dalle2::detail

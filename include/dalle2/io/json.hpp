@@ -1,61 +1,45 @@
 // JSON files, read strictly: a limit on size and depth, no key twice.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
-#include <set>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
 #include <dalle2/core/error.hpp>
 #include <dalle2/io/atomic_file.hpp>
 #include <dalle2/io/file.hpp>
+#include <dalle2/io/json_builder.hpp>
 
 namespace dalle2 {
 
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;  // keeps the order in which keys were added
 
-struct JsonLimits {
-    std::uint64_t file_size = 64u << 20;
-    int depth = 64;
-};
-
 // Parses JSON. Throws FormatError, naming `name` and the place, for anything that is not JSON, a
-// key that occurs twice in an object, or lists and objects nested deeper than the limit.
+// key that occurs twice in an object, lists and objects nested deeper than the limit, and values
+// that would take much more memory than the text.
 inline Json parse_json(std::string_view text, const std::string& name,
                        const JsonLimits& limits = {}) {
-    std::vector<std::set<std::string>> keys;  // of the objects around the current place
-    const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-        if (depth > limits.depth)
-            throw FormatError(name + ": nested more than " + std::to_string(limits.depth) +
-                              " deep");
-        if (event == Json::parse_event_t::object_start) keys.emplace_back();
-        if (event == Json::parse_event_t::object_end) keys.pop_back();
-        if (event == Json::parse_event_t::key &&
-            !keys.back().insert(parsed.get_ref<const std::string&>()).second)
-            throw FormatError(name + ": the key " + parsed.dump() + " occurs twice");
-        return true;
-    };
     if (text.find('\0') != std::string_view::npos)
         throw FormatError(name + " is not JSON: it contains a zero byte");
-    try {
-        return Json::parse(text.begin(), text.end(), check);
-    } catch (const Json::parse_error& error) {
-        throw FormatError(name +
-                          " is not JSON: " + (text.empty() ? "it is empty" : "mistake at byte ") +
-                          (text.empty() ? "" : std::to_string(error.byte)) + " of " +
-                          std::to_string(text.size()));
-    } catch (const Json::exception&) {  // a number beyond the range of double
-        throw FormatError(name + " is not JSON: it contains a number that is out of range");
-    }
+    if (detail::longest_json_token(text) > limits.text_length)
+        throw FormatError(name + ": a text or number of more than " +
+                          std::to_string(limits.text_length) + " bytes");
+    if (text.empty()) throw FormatError(name + " is not JSON: it is empty");
+    detail::JsonBuilder builder(name, text.size(), limits);
+    Json::sax_parse(text.begin(), text.end(), &builder);
+    return builder.take();
 }
 
-// Reads a JSON file. Throws IoError when it cannot be opened, FormatError as parse_json.
+// Reads a JSON file. Throws IoError when it cannot be opened or is no file (a pipe would wait for
+// ever), FormatError as parse_json.
 inline Json read_json(const std::filesystem::path& path, const JsonLimits& limits = {}) {
+    std::error_code ignored;
+    if (std::filesystem::is_other(path, ignored))
+        throw IoError("cannot read " + path.string() + ": not a regular file");
     return parse_json(read_file(path, limits.file_size), path.string(), limits);
 }
 

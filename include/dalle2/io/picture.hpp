@@ -17,6 +17,7 @@
 #include <dalle2/io/crc32.hpp>
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/jpeg_check.hpp>
+#include <dalle2/io/picture_length.hpp>
 #include <dalle2/io/stb.hpp>
 #include <dalle2/io/utf8.hpp>
 
@@ -101,6 +102,7 @@ inline Picture decode_picture(std::string_view bytes, const std::string& name,
     detail::JpegCheck jpeg(bytes);
     if (!jpeg.holds()) fail("a Huffman table with too many symbols");
     bytes = jpeg.checked();
+    if (!jpeg.ends() || detail::is_cut_off(bytes)) fail("it is cut off");
     const auto* data = reinterpret_cast<const detail::stb::stbi_uc*>(bytes.data());
     const int size = static_cast<int>(bytes.size());
     const auto reason = [] {
@@ -113,6 +115,12 @@ inline Picture decode_picture(std::string_view bytes, const std::string& name,
     if (width < 1 || height < 1 || std::int64_t{width} * height > limits.pixels)
         fail("a size of " + extent + " pixels, more than the limit of " +
              std::to_string(limits.pixels));
+    // No decoder needs more than 8 bytes a pixel (4 channels, 16 bits) at once, with margins, or a
+    // copy of the file: what would unpack to more is a trap.
+    const std::size_t margin = 128;
+    const detail::StbBlockLimit memory(65536 + 2 * bytes.size() +
+                                       8 * (static_cast<std::size_t>(width) + margin) *
+                                           (static_cast<std::size_t>(height) + margin));
     struct Free {
         void operator()(detail::stb::stbi_uc* pixels) const {
             detail::stb::stbi_image_free(pixels);

@@ -4,16 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -23,56 +20,9 @@
 #include <dalle2/io/atomic_file.hpp>
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/safetensors_header.hpp>
+#include <dalle2/io/tensor_view.hpp>
 
 namespace dalle2 {
-
-static_assert(std::endian::native == std::endian::little,
-              "safetensors files are little-endian, and are mapped as they are");
-
-// One tensor of a mapped file. Valid as long as its file; not aligned for its type.
-struct TensorView {
-    DType dtype = DType::f32;
-    Shape shape;
-    std::span<const std::byte> bytes;
-};
-
-namespace detail {
-
-template <class Stored>
-void convert_to_float(std::span<const std::byte> bytes, float* values) {
-    const std::size_t count = bytes.size() / sizeof(Stored);
-    for (std::size_t i = 0; i < count; ++i) {
-        Stored stored;
-        std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
-        values[i] = static_cast<float>(stored);
-    }
-}
-
-}  // namespace detail
-
-// Writes the values of a tensor, as float, to `values`: as many as its shape says. Throws
-// FormatError for a dtype that is not supported (the 8-bit floats).
-inline void to_floats(const TensorView& view, float* values, const std::string& where) {
-    switch (view.dtype) {
-        case DType::f64: return detail::convert_to_float<double>(view.bytes, values);
-        case DType::f32: return detail::convert_to_float<float>(view.bytes, values);
-        case DType::f16: return detail::convert_to_float<float16>(view.bytes, values);
-        case DType::bf16: return detail::convert_to_float<bfloat16>(view.bytes, values);
-        case DType::i64: return detail::convert_to_float<std::int64_t>(view.bytes, values);
-        case DType::i32: return detail::convert_to_float<std::int32_t>(view.bytes, values);
-        case DType::i16: return detail::convert_to_float<std::int16_t>(view.bytes, values);
-        case DType::i8: return detail::convert_to_float<std::int8_t>(view.bytes, values);
-        case DType::u64: return detail::convert_to_float<std::uint64_t>(view.bytes, values);
-        case DType::u32: return detail::convert_to_float<std::uint32_t>(view.bytes, values);
-        case DType::u16: return detail::convert_to_float<std::uint16_t>(view.bytes, values);
-        case DType::u8:
-        case DType::boolean: return detail::convert_to_float<std::uint8_t>(view.bytes, values);
-        case DType::f8_e4m3:
-        case DType::f8_e5m2: break;
-    }
-    throw FormatError(where + ": dtype " + std::string(to_string(view.dtype)) +
-                      " is not supported; expected F32, F16, BF16, F64 or integers");
-}
 
 // A safetensors file, mapped into memory: opening reads its header alone, and a tensor's pages are
 // read when they are used. Every rule of the format is checked on opening. The file must not be
@@ -81,8 +31,6 @@ class SafetensorsFile {
 public:
     explicit SafetensorsFile(const std::filesystem::path& path) : file_(path) {
         header_ = detail::read_safetensors_header(file_.bytes(), path.string());
-        for (std::size_t i = 0; i < header_.tensors.size(); ++i)
-            index_.emplace(header_.tensors[i].name, i);
     }
 
     const std::filesystem::path& path() const { return file_.path(); }
@@ -93,7 +41,7 @@ public:
         for (const auto& tensor : header_.tensors) names.push_back(tensor.name);
         return names;
     }
-    bool contains(const std::string& name) const { return index_.contains(name); }
+    bool contains(const std::string& name) const { return header_.find(name) != nullptr; }
 
     // The header's __metadata__: free text such as {"format": "pt"}.
     const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
@@ -103,16 +51,11 @@ public:
     DType dtype(const std::string& name) const { return find(name).dtype; }
     TensorView view(const std::string& name) const {
         const auto& tensor = find(name);
-        return {tensor.dtype, tensor.shape, std::as_bytes(std::span(bytes_of(tensor)))};
+        return {tensor.dtype, tensor.shape, std::as_bytes(std::span(bytes_of(tensor))), {}};
     }
 
-    // A copy of the tensor as floats. Throws FormatError when there is none, or for an 8-bit float.
-    Array to_array(const std::string& name) const {
-        const TensorView tensor = view(name);
-        Array array = make_array(tensor.shape);
-        to_floats(tensor, array.data(), path().string() + ", tensor " + name);
-        return array;
-    }
+    // A copy of the tensor as floats.
+    Array to_array(const std::string& name) const { return dalle2::to_array(view(name)); }
 
     // The tensor's pages need not stay in memory.
     void forget(const std::string& name) const { file_.forget(bytes_of(find(name))); }
@@ -121,11 +64,11 @@ private:
     using Entry = detail::SafetensorsHeader::Tensor;
 
     const Entry& find(const std::string& name) const {
-        const auto found = index_.find(name);
-        if (found == index_.end())
+        const Entry* const found = header_.find(name);
+        if (!found)
             throw FormatError(path().string() + ": no tensor \"" + name + "\" among the " +
-                              std::to_string(index_.size()) + " of the file");
-        return header_.tensors[found->second];
+                              std::to_string(header_.tensors.size()) + " of the file");
+        return *found;
     }
     std::string_view bytes_of(const Entry& tensor) const {
         return file_.bytes().substr(header_.data_begin + tensor.begin, tensor.end - tensor.begin);
@@ -133,7 +76,6 @@ private:
 
     MappedFile file_;
     detail::SafetensorsHeader header_;
-    std::unordered_map<std::string, std::size_t> index_;
 };
 
 // What the header of a file to be written says of a tensor.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,83 +20,12 @@
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/io/json_builder.hpp>
+#include <dalle2/io/tensor_view.hpp>
 
 namespace dalle2 {
 
-// The element types of the format.
-enum class DType {
-    f64,
-    f32,
-    f16,
-    bf16,
-    i64,
-    i32,
-    i16,
-    i8,
-    u64,
-    u32,
-    u16,
-    u8,
-    boolean,
-    f8_e4m3,
-    f8_e5m2
-};
-
 namespace detail {
-
-struct DTypeFacts {
-    DType dtype;
-    std::string_view name;
-    std::size_t size;
-};
-inline constexpr std::array<DTypeFacts, 15> dtype_facts = {{
-    {DType::f64, "F64", 8},
-    {DType::f32, "F32", 4},
-    {DType::f16, "F16", 2},
-    {DType::bf16, "BF16", 2},
-    {DType::i64, "I64", 8},
-    {DType::i32, "I32", 4},
-    {DType::i16, "I16", 2},
-    {DType::i8, "I8", 1},
-    {DType::u64, "U64", 8},
-    {DType::u32, "U32", 4},
-    {DType::u16, "U16", 2},
-    {DType::u8, "U8", 1},
-    {DType::boolean, "BOOL", 1},
-    {DType::f8_e4m3, "F8_E4M3", 1},
-    {DType::f8_e5m2, "F8_E5M2", 1},
-}};
-
-}  // namespace detail
-
-// The name in the header, such as "BF16".
-inline constexpr std::string_view to_string(DType dtype) {
-    return detail::dtype_facts[static_cast<std::size_t>(dtype)].name;
-}
-inline constexpr std::size_t size_of(DType dtype) {
-    return detail::dtype_facts[static_cast<std::size_t>(dtype)].size;
-}
-
-namespace detail {
-
-// The bytes of a tensor. Throws FormatError when they could not be counted (or, with a zero among
-// the extents, when the others alone could not).
-inline std::uint64_t checked_byte_count(const Shape& shape, DType dtype, const std::string& where) {
-    constexpr std::uint64_t limit = std::uint64_t{1} << 62;
-    std::uint64_t count = size_of(dtype);
-    bool empty = false;
-    for (const std::int64_t extent : shape) {
-        if (extent < 0) throw FormatError(where + ": a negative extent in " + to_string(shape));
-        if (extent == 0) {
-            empty = true;
-        } else if (count > limit / static_cast<std::uint64_t>(extent)) {
-            throw FormatError(where + ": the shape " + to_string(shape) + " is absurdly large");
-        } else {
-            count *= static_cast<std::uint64_t>(extent);
-        }
-    }
-    return empty ? 0 : count;
-}
 
 struct SafetensorsHeader {
     struct Tensor {
@@ -105,10 +35,25 @@ struct SafetensorsHeader {
         std::uint64_t begin = 0;  // counted from the end of the header
         std::uint64_t end = 0;
     };
-    std::vector<Tensor> tensors;  // in the order of their bytes
+    std::vector<Tensor> tensors;         // in the order of their bytes
+    std::vector<std::uint32_t> by_name;  // the same in the order of their names
     std::map<std::string, std::string> metadata;
     std::size_t data_begin = 0;
+
+    // Null when there is no such tensor.
+    const Tensor* find(std::string_view name) const {
+        const auto found = std::lower_bound(
+            by_name.begin(), by_name.end(), name,
+            [&](std::uint32_t i, std::string_view wanted) { return tensors[i].name < wanted; });
+        return found != by_name.end() && tensors[*found].name == name ? &tensors[*found] : nullptr;
+    }
 };
+
+// No checkpoint comes near these; without them a header could demand many times its own size.
+inline constexpr std::size_t most_tensors = std::size_t{1} << 17;
+inline constexpr std::size_t most_metadata = std::size_t{1} << 16;
+inline constexpr std::size_t most_extents = 16;
+inline constexpr std::size_t longest_tensor_name = 1024;
 
 // Receives the header's JSON piece by piece, so that no hostile header can make a large document:
 // {"name": {"dtype": text, "shape": [n, …], "data_offsets": [begin, end]}, "__metadata__": {text:
@@ -129,17 +74,25 @@ public:
     }
     bool key(std::string& key) {
         if (depth_ == 1) {
-            if (!names_.insert(key).second) fail("duplicate tensor \"" + key + "\"");
+            if (key.size() > longest_tensor_name)
+                fail("a name of " + std::to_string(key.size()) + " bytes; expected at most " +
+                     std::to_string(longest_tensor_name));
             name_ = key;
             in_metadata_ = key == "__metadata__";
+            if (in_metadata_ && std::exchange(seen_metadata_, true))
+                fail("duplicate key \"__metadata__\"");
+            if (header_.tensors.size() >= most_tensors)
+                fail("more than " + std::to_string(most_tensors) + " tensors");
         } else if (in_metadata_) {
             if (header_.metadata.contains(key))
-                fail("duplicate key \"" + key + "\" in __metadata__");
+                fail("duplicate key \"" + shortened(key) + "\" in __metadata__");
+            if (header_.metadata.size() >= most_metadata)
+                fail("more than " + std::to_string(most_metadata) + " keys in __metadata__");
             field_ = key;
         } else {
             const auto known = std::find(fields.begin(), fields.end(), key);
             if (known == fields.end())
-                fail("tensor \"" + name_ + "\": unknown key \"" + key + "\"");
+                fail("tensor \"" + name_ + "\": unknown key \"" + shortened(key) + "\"");
             bool& seen = seen_[static_cast<std::size_t>(known - fields.begin())];
             if (seen) fail("tensor \"" + name_ + "\": duplicate key \"" + key + "\"");
             seen = true;
@@ -177,7 +130,12 @@ public:
                 header_.tensors.back().dtype = facts.dtype;
                 return true;
             }
-        fail("tensor \"" + name_ + "\": unknown dtype \"" + text + "\"");
+        for (const std::string_view name : unsupported_dtypes)
+            if (name == text)
+                fail("tensor \"" + name_ + "\": the dtype " + text +
+                     " is not supported; expected F64, F32, F16, BF16, F8_E4M3, F8_E5M2, BOOL or "
+                     "integers");
+        fail("tensor \"" + name_ + "\": unknown dtype \"" + shortened(text) + "\"");
     }
     bool number_unsigned(std::uint64_t number) {
         if (depth_ != 3) unexpected("a number");
@@ -185,6 +143,9 @@ public:
         if (field_ == "shape") {
             if (number > std::uint64_t{1} << 62)
                 fail("tensor \"" + name_ + "\": an extent of " + std::to_string(number));
+            if (tensor.shape.size() == most_extents)
+                fail("tensor \"" + name_ + "\": more than " + std::to_string(most_extents) +
+                     " extents");
             tensor.shape.push_back(static_cast<std::int64_t>(number));
         } else {
             (offsets_ == 0 ? tensor.begin : tensor.end) = number;
@@ -204,11 +165,16 @@ public:
 
 private:
     static constexpr std::array<std::string_view, 3> fields = {"dtype", "shape", "data_offsets"};
+    // What newer versions of the format have besides: complex numbers, scales alone, and floats of
+    // which several share a byte.
+    static constexpr std::array<std::string_view, 7> unsupported_dtypes = {
+        "C64", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F6_E2M3", "F6_E3M2", "F4"};
 
     bool enter() {
         ++depth_;
         return true;
     }
+    static std::string shortened(const std::string& text) { return text.substr(0, 80); }
     [[noreturn]] void fail(const std::string& what) const {
         throw FormatError(where_ + " is not a valid safetensors file: " + what);
     }
@@ -219,10 +185,10 @@ private:
 
     SafetensorsHeader& header_;
     const std::string& where_;
-    std::unordered_set<std::string> names_;
     std::string name_;   // of the tensor, or __metadata__
     std::string field_;  // the key below it
     bool in_metadata_ = false;
+    bool seen_metadata_ = false;
     std::array<bool, 3> seen_{};
     int offsets_ = 0;
     int depth_ = 0;
@@ -235,11 +201,14 @@ inline SafetensorsHeader read_safetensors_header(std::string_view file, const st
     const auto fail = [&](const std::string& what) {
         throw FormatError(where + " is not a valid safetensors file: " + what);
     };
-    constexpr std::uint64_t longest_header = 100'000'000;  // the format's own limit
+    constexpr std::uint64_t longest_header = 100'000'000;              // the format's own limit
+    constexpr std::size_t longest_header_text = std::size_t{1} << 24;  // metadata may be long
     std::uint64_t length = 0;
     if (file.size() < sizeof length + 2)
         fail("it has " + std::to_string(file.size()) + " bytes, too few for a header");
     std::memcpy(&length, file.data(), sizeof length);
+    if (file.starts_with("version https://git-lfs"))
+        fail("it is a pointer of Git LFS, which stands for the file until `git lfs pull`");
     if (length > longest_header || length > file.size() - sizeof length)
         fail("its header would have " + std::to_string(length) + " bytes; the file has " +
              std::to_string(file.size()) + (length > longest_header ? "" : " (cut off?)"));
@@ -248,12 +217,26 @@ inline SafetensorsHeader read_safetensors_header(std::string_view file, const st
     const std::string_view text = file.substr(sizeof length, static_cast<std::size_t>(length));
     if (!text.starts_with('{')) fail("its header does not begin with {");
     if (text.find('\0') != std::string_view::npos) fail("its header contains a zero byte");
+    if (longest_json_token(text) > longest_header_text)
+        fail("its header contains a text of more than " + std::to_string(longest_header_text) +
+             " bytes");
     SafetensorsHeaderParser parser(header, where);
     nlohmann::json::sax_parse(text.begin(), text.end(), &parser);
 
     std::sort(header.tensors.begin(), header.tensors.end(), [](const auto& a, const auto& b) {
         return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
     });
+    header.by_name.resize(header.tensors.size());
+    std::iota(header.by_name.begin(), header.by_name.end(), 0u);
+    const auto name_of = [&](std::uint32_t i) -> const std::string& {
+        return header.tensors[i].name;
+    };
+    std::sort(header.by_name.begin(), header.by_name.end(),
+              [&](std::uint32_t a, std::uint32_t b) { return name_of(a) < name_of(b); });
+    const auto twice = std::adjacent_find(
+        header.by_name.begin(), header.by_name.end(),
+        [&](std::uint32_t a, std::uint32_t b) { return name_of(a) == name_of(b); });
+    if (twice != header.by_name.end()) fail("duplicate tensor \"" + name_of(*twice) + "\"");
     std::uint64_t expected_begin = 0;
     for (const auto& tensor : header.tensors) {
         const std::string name = "tensor \"" + tensor.name + "\"";

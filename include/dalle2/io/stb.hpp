@@ -30,11 +30,30 @@ namespace dalle2::detail {
 // trap.
 inline constexpr std::size_t largest_stb_block = std::size_t{1} << 30;
 
+// While it lives, stb's blocks in this thread are no larger than `largest`.
+class StbBlockLimit {
+public:
+    explicit StbBlockLimit(std::size_t largest) : before_(current()) {
+        if (largest < before_) current() = largest;
+    }
+    StbBlockLimit(const StbBlockLimit&) = delete;
+    StbBlockLimit& operator=(const StbBlockLimit&) = delete;
+    ~StbBlockLimit() { current() = before_; }
+
+    static std::size_t& current() {
+        thread_local std::size_t largest = largest_stb_block;
+        return largest;
+    }
+
+private:
+    std::size_t before_;
+};
+
 inline void* stb_allocate(std::size_t size) {
-    return size > largest_stb_block ? nullptr : std::malloc(size);
+    return size > StbBlockLimit::current() ? nullptr : std::malloc(size);
 }
 inline void* stb_reallocate(void* block, std::size_t size) {
-    return size > largest_stb_block ? nullptr : std::realloc(block, size);
+    return size > StbBlockLimit::current() ? nullptr : std::realloc(block, size);
 }
 inline void stb_check(bool holds) {
     if (!holds) throw FormatError("a damaged picture: its decoder found a contradiction");

@@ -10,12 +10,14 @@
 #include <system_error>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/error.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/safetensors.hpp>
+#include <dalle2/io/torch_checkpoint.hpp>
 
 namespace dalle2 {
 
@@ -114,21 +116,30 @@ inline WeightLocation find_weights(const std::filesystem::path& folder,
 
 // The tensors of a network, mapped, whether they lie in one file or in several.
 class WeightFiles {
+    using File = std::variant<SafetensorsFile, TorchCheckpoint>;
+
+    template <class Function>
+    decltype(auto) visit(std::size_t file, Function&& function) const {
+        return std::visit(std::forward<Function>(function), files_[file]);
+    }
+
 public:
-    // One file, or the index of several, model.safetensors.index.json. Throws IoError when a file
+    // One file, safetensors or (by its extension: .bin, .pt, .pth, .ckpt) PyTorch's; or the index
+    // of several, model.safetensors.index.json. Throws IoError when a file
     // cannot be opened, FormatError when one is damaged or is not what the index says.
     explicit WeightFiles(const std::filesystem::path& path) : path_(path) {
-        if (path.extension() == ".json") {
+        if (path.extension() == ".json")
             open_shards();
-        } else {
-            files_.emplace_back(path);
-        }
+        else
+            open(path);
+        const auto file_name = [&](std::size_t file) {
+            return visit(file, [](const auto& f) { return f.path().filename().string(); });
+        };
         for (std::size_t file = 0; file < files_.size(); ++file)
-            for (const std::string& name : files_[file].names()) {
+            for (const std::string& name : visit(file, [](const auto& f) { return f.names(); })) {
                 if (!index_.emplace(name, file).second)
                     throw FormatError(path_.string() + ": the tensor " + name + " is in " +
-                                      files_[index_[name]].path().filename().string() + " and in " +
-                                      files_[file].path().filename().string());
+                                      file_name(index_[name]) + " and in " + file_name(file));
                 names_.push_back(name);
             }
     }
@@ -140,27 +151,46 @@ public:
     bool contains(const std::string& name) const { return index_.contains(name); }
 
     // These throw FormatError when there is no such tensor.
-    const Shape& shape(const std::string& name) const { return file_of(name).shape(name); }
-    DType dtype(const std::string& name) const { return file_of(name).dtype(name); }
+    const Shape& shape(const std::string& name) const {
+        return visit(file_of(name), [&](const auto& f) -> const Shape& { return f.shape(name); });
+    }
+    DType dtype(const std::string& name) const {
+        return visit(file_of(name), [&](const auto& f) { return f.dtype(name); });
+    }
     // A copy of the tensor as floats.
-    Array to_array(const std::string& name) const { return file_of(name).to_array(name); }
-    // The tensor's own bytes, which are in the order of its shape.
-    TensorView view(const std::string& name) const { return file_of(name).view(name); }
+    Array to_array(const std::string& name) const {
+        return visit(file_of(name), [&](const auto& f) { return f.to_array(name); });
+    }
+    // The tensor's bytes, in the order of its shape.
+    TensorView view(const std::string& name) const {
+        return visit(file_of(name), [&](const auto& f) { return f.view(name); });
+    }
     // The file that holds it.
-    const std::filesystem::path& path_of(const std::string& name) const {
-        return file_of(name).path();
+    std::filesystem::path path_of(const std::string& name) const {
+        return visit(file_of(name), [](const auto& f) { return f.path(); });
     }
 
     // The tensor's pages need not stay in memory: they are read again if they are wanted again.
-    void forget(const std::string& name) const { file_of(name).forget(name); }
+    void forget(const std::string& name) const {
+        visit(file_of(name), [&](const auto& f) { f.forget(name); });
+    }
 
 private:
-    const SafetensorsFile& file_of(const std::string& name) const {
+    std::size_t file_of(const std::string& name) const {
         const auto found = index_.find(name);
         if (found == index_.end())
             throw FormatError(path_.string() + ": no tensor \"" + name + "\" among the " +
                               std::to_string(index_.size()));
-        return files_[found->second];
+        return found->second;
+    }
+
+    void open(const std::filesystem::path& path) {
+        const std::string extension = path.extension().string();
+        if (extension == ".bin" || extension == ".pt" || extension == ".pth" ||
+            extension == ".ckpt")
+            files_.emplace_back(TorchCheckpoint(path));
+        else
+            files_.emplace_back(SafetensorsFile(path));
     }
 
     // {"metadata": {…}, "weight_map": {tensor: file}}, the files beside the index.
@@ -185,18 +215,18 @@ private:
         std::unordered_map<std::string, std::size_t> opened;
         for (const std::string& file : files) {
             opened.emplace(file, files_.size());
-            files_.emplace_back(path_.parent_path() / file);
+            open(path_.parent_path() / file);
         }
         for (const auto& [name, file] : map->items()) {
-            const SafetensorsFile& shard = files_[opened.at(file.get<std::string>())];
-            if (!shard.contains(name))
-                throw FormatError(path_.string() + ": the tensor " + name + " is not in " +
-                                  shard.path().filename().string() + ", where it is said to be");
+            const auto shard = file.get<std::string>();
+            if (!visit(opened.at(shard), [&](const auto& f) { return f.contains(name); }))
+                throw FormatError(path_.string() + ": the tensor " + name + " is not in " + shard +
+                                  ", where it is said to be");
         }
     }
 
     std::filesystem::path path_;
-    std::vector<SafetensorsFile> files_;
+    std::vector<File> files_;
     std::vector<std::string> names_;
     std::unordered_map<std::string, std::size_t> index_;
 };

@@ -8,6 +8,7 @@
 #include <string>
 
 #include <dalle2/core/array.hpp>
+#include <dalle2/core/random.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 
 namespace dalle2 {
@@ -42,6 +43,9 @@ struct GenerateOptions {
     // Belongs to the call: same seed and settings, same bytes, for any number of threads. As in
     // PyTorch, its lower 32 bits count.
     std::uint64_t seed = 0;
+    // As what the seed's noise is drawn: float32 whatever the engine, unless the picture should be
+    // that of a public pipeline loaded with another torch_dtype.
+    NoiseType noise = NoiseType::f32;
     // 1 to 1000; what is not given is the model's own default.
     std::optional<std::int64_t> prior_steps = {}, decoder_steps = {}, super_resolution_steps = {};
     // Any finite number; 1 means no guidance, and half the work.

@@ -1,17 +1,13 @@
 // From a model directory to a pipeline.
 #pragma once
 
-#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <type_traits>
-#include <utility>
-#include <variant>
+#include <vector>
 
-#include <dalle2/core/bfloat16.hpp>
-#include <dalle2/engine/cpu.hpp>
-#include <dalle2/engine/reference.hpp>
+#include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
 #include <dalle2/pipeline/text_to_image.hpp>
@@ -36,6 +32,7 @@ using StagedPipeline =
 template <Engine E>
 StandardPipeline<E> load_on(const std::filesystem::path& path, const LoadOptions& options = {}) {
     const PartLoader<E> parts(path, options);
+    (void)parts.directory.folder("prior");  // before the first weights are read
     return {parts.tokenizer(), parts.text_encoder(), parts.prior(),
             parts.decoder(),   parts.upsampler(),    parts.configs.defaults};
 }
@@ -46,6 +43,7 @@ template <Engine E>
 StagedPipeline<E> load_staged_on(const std::filesystem::path& path,
                                  const LoadOptions& options = {}) {
     const auto parts = std::make_shared<const PartLoader<E>>(path, options);
+    parts->check_prior();
     parts->check();
     return {parts->tokenizer(),
             OnDemand<ClipTextEncoder<E>>([parts] { return parts->text_encoder(); }),
@@ -57,19 +55,11 @@ StagedPipeline<E> load_staged_on(const std::filesystem::path& path,
 
 // A pipeline whose engine was chosen at run time. Constant, cheap to move, and may be used from
 // several threads at once.
-class Pipeline {
+class Pipeline : public AnyPipeline<StandardPipeline<Reference>, StandardPipeline<Cpu<float>>,
+                                    StandardPipeline<Cpu<bfloat16>>, StagedPipeline<Reference>,
+                                    StagedPipeline<Cpu<float>>, StagedPipeline<Cpu<bfloat16>>> {
 public:
-    template <Engine E>
-    explicit Pipeline(StandardPipeline<E> pipeline) : pipeline_(std::move(pipeline)) {}
-    template <Engine E>
-    explicit Pipeline(StagedPipeline<E> pipeline) : pipeline_(std::move(pipeline)) {}
-
-    // Calls function(pipeline) with the StandardPipeline or StagedPipeline that it is, of whichever
-    // engine.
-    template <class Function>
-    decltype(auto) visit(Function&& function) const {
-        return std::visit(std::forward<Function>(function), pipeline_);
-    }
+    using AnyPipeline::AnyPipeline;
 
     Picture operator()(const std::string& prompt, const GenerateOptions& options = {}) const {
         return visit([&](const auto& pipeline) { return pipeline(prompt, options); });
@@ -78,43 +68,15 @@ public:
                         const GenerateOptions& options = {}) const {
         return visit([&](const auto& pipeline) { return pipeline.generate(prompts, options); });
     }
-
-    EngineKind engine() const { return static_cast<EngineKind>(pipeline_.index() % engines); }
-    // Are all networks in memory, or each only while it is used?
-    Residency residency() const {
-        return pipeline_.index() < engines ? Residency::whole : Residency::in_turn;
-    }
-    const ClipTokenizer& tokenizer() const {
-        return visit(
-            [](const auto& pipeline) -> const ClipTokenizer& { return pipeline.tokenizer; });
-    }
-    const GenerationDefaults& defaults() const {
-        return visit(
-            [](const auto& pipeline) -> const GenerationDefaults& { return pipeline.defaults; });
-    }
-
-private:
-    // In the order of EngineKind, twice.
-    static constexpr std::size_t engines = 3;
-    std::variant<StandardPipeline<Reference>, StandardPipeline<Cpu<float>>,
-                 StandardPipeline<Cpu<bfloat16>>, StagedPipeline<Reference>,
-                 StagedPipeline<Cpu<float>>, StagedPipeline<Cpu<bfloat16>>>
-        pipeline_;
 };
 
 // The pipeline in a model directory, which may also be named as in the hub's cache, "org/name".
 // Throws as load_on.
 inline Pipeline load(const std::filesystem::path& path, const LoadOptions& options = {}) {
-    const auto on = [&]<Engine E>(std::type_identity<E>) {
+    return on_engine(options.engine, [&]<Engine E>(std::type_identity<E>) {
         return options.residency == Residency::whole ? Pipeline(load_on<E>(path, options))
                                                      : Pipeline(load_staged_on<E>(path, options));
-    };
-    switch (options.engine) {
-        case EngineKind::reference: return on(std::type_identity<Reference>{});
-        case EngineKind::cpu_float: return on(std::type_identity<Cpu<float>>{});
-        case EngineKind::cpu_bfloat16: break;
-    }
-    return on(std::type_identity<Cpu<bfloat16>>{});
+    });
 }
 
 }  // namespace dalle2

@@ -42,11 +42,13 @@ inline void save_generation_defaults(const std::filesystem::path& model,
 
 struct ModelConfigs {
     ClipTextConfig text_encoder;
-    PriorConfig prior;
+    std::optional<PriorConfig> prior;              // for text to image
+    std::optional<ClipImageConfig> image_encoder;  // for variations of a picture
     TextProjectionConfig text_proj;
     UNetConfig decoder, super_res_first;
     std::optional<UNetConfig> super_res_last;
-    NoiseScheduleConfig prior_scheduler, decoder_scheduler, super_res_scheduler;
+    std::optional<NoiseScheduleConfig> prior_scheduler;
+    NoiseScheduleConfig decoder_scheduler, super_res_scheduler;
     GenerationDefaults defaults;
 };
 
@@ -96,12 +98,16 @@ inline void check_agreement(const ModelConfigs& c, const std::string& model) {
     const std::string embedding = "text_encoder/projection_dim";
     const std::int64_t width = c.text_encoder.projection_dim;
     check(embedding, width, "text_encoder/hidden_size", c.text_encoder.encoder.hidden_size);
-    check(embedding, width, "prior/embedding_dim", c.prior.embedding_dim);
+    if (c.prior) check(embedding, width, "prior/embedding_dim", c.prior->embedding_dim);
+    if (c.image_encoder)
+        check(embedding, width, "image_encoder/projection_dim", c.image_encoder->projection_dim);
     check(embedding, width, "text_proj/clip_embeddings_dim", c.text_proj.clip_embeddings_dim);
     check("text_proj/time_embed_dim", c.text_proj.time_embed_dim,
-          "decoder/time_embedding_dim, which without that key is four times the first of "
-          "block_out_channels",
-          time_embedding_width(c.decoder));
+          c.decoder.added_time == AddedTime::identity
+              ? "decoder/time_embedding_dim, which without that key is four times the first of "
+                "block_out_channels"
+              : "decoder/projection_class_embeddings_input_dim",
+          added_time_width(c.decoder));
     check("text_proj/cross_attention_dim", c.text_proj.cross_attention_dim,
           "decoder/cross_attention_dim", c.decoder.context_width);
     check("decoder/in_channels", c.decoder.in_channels, "the number of channels of a picture", 3);
@@ -114,13 +120,17 @@ inline void check_agreement(const ModelConfigs& c, const std::string& model) {
 inline ModelConfigs load_model_configs(const ModelDirectory& directory) {
     ModelConfigs c;
     c.text_encoder = load_config<ClipTextConfig>(directory, "text_encoder");
-    c.prior = load_config<PriorConfig>(directory, "prior");
+    if (directory.has("prior")) {
+        c.prior = load_config<PriorConfig>(directory, "prior");
+        c.prior_scheduler = load_schedule_config(directory, "prior_scheduler");
+    }
+    if (directory.has("image_encoder"))
+        c.image_encoder = load_config<ClipImageConfig>(directory, "image_encoder");
     c.text_proj = load_config<TextProjectionConfig>(directory, "text_proj");
     c.decoder = load_config<UNetConfig>(directory, "decoder");
     c.super_res_first = load_config<UNetConfig>(directory, "super_res_first");
     if (directory.has("super_res_last"))
         c.super_res_last = load_config<UNetConfig>(directory, "super_res_last");
-    c.prior_scheduler = load_schedule_config(directory, "prior_scheduler");
     c.decoder_scheduler = load_schedule_config(directory, "decoder_scheduler");
     c.super_res_scheduler = load_schedule_config(directory, "super_res_scheduler");
     c.defaults = load_generation_defaults(directory.path());
@@ -132,8 +142,9 @@ inline ModelConfigs load_model_configs(const ModelDirectory& directory) {
 inline void check_tokenizer(const ClipTokenizer& tokenizer, const ModelConfigs& c,
                             const std::string& model) {
     const detail::AgreementCheck check(model);
-    check("tokenizer/model_max_length", tokenizer.max_length(), "prior/num_embeddings",
-          c.prior.num_embeddings);
+    if (c.prior)
+        check("tokenizer/model_max_length", tokenizer.max_length(), "prior/num_embeddings",
+              c.prior->num_embeddings);
     if (tokenizer.max_length() > c.text_encoder.max_position_embeddings)
         check.fail("tokenizer/model_max_length is " + std::to_string(tokenizer.max_length()) +
                    "; expected at most text_encoder/max_position_embeddings, " +

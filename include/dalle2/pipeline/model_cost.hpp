@@ -71,7 +71,7 @@ inline TraceLog trace_unet(const UNetConfig& config, std::int64_t batch, std::in
         return log;
     }
     const auto context = Trace::tensor({batch, context_tokens, config.context_width});
-    const auto time = Trace::tensor({batch, time_embedding_width(config)});
+    const auto time = Trace::tensor({batch, added_time_width(config)});
     const std::vector<std::int32_t> keep(static_cast<std::size_t>(batch * context_tokens), 1);
     unet(picture, times, &time, {.tokens = &context, .keep = keep});
     return log;
@@ -97,7 +97,6 @@ inline std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
                                              const ModelCostOptions& options = {}) {
     const GenerationDefaults& settings = options.settings;
     const auto text_config = load_config<ClipTextConfig>(directory, "text_encoder");
-    const auto prior_config = load_config<PriorConfig>(directory, "prior");
     const auto projection_config = load_config<TextProjectionConfig>(directory, "text_proj");
     const auto decoder_config = load_config<UNetConfig>(directory, "decoder");
     const std::int64_t tokens =
@@ -115,9 +114,15 @@ inline std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
     // The prompt, and the empty one to compare with.
     add.template operator()<ClipTextEncoder<Trace>>(
         "text_encoder", text_config, 2, trace_text_encoder(text_config, 1, tokens, bytes));
-    add.template operator()<PriorTransformer<Trace>>(
-        "prior", prior_config, settings.prior_steps,
-        trace_prior(prior_config, prior_batch, tokens, bytes));
+    if (directory.has("prior")) {
+        const auto config = load_config<PriorConfig>(directory, "prior");
+        add.template operator()<PriorTransformer<Trace>>(
+            "prior", config, settings.prior_steps, trace_prior(config, prior_batch, tokens, bytes));
+    } else {  // a model for variations of pictures
+        const auto config = load_config<ClipImageConfig>(directory, "image_encoder");
+        add.template operator()<ClipImageEncoder<Trace>>("image_encoder", config, 1,
+                                                         trace_image_encoder(config, 1, bytes));
+    }
     add.template operator()<TextProjection<Trace>>(
         "text_proj", projection_config, 1,
         trace_text_projection(projection_config, decoder_batch, tokens, bytes));

@@ -14,6 +14,7 @@
 #include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
+#include <dalle2/pipeline/picture_encoder.hpp>
 #include <dalle2/pipeline/upsampler.hpp>
 
 namespace dalle2 {
@@ -59,9 +60,17 @@ struct PartLoader {
         return made;
     }
     ClipTextEncoder<E> text_encoder() const { return load<ClipTextEncoder>("text_encoder"); }
+    // Throws IoError when the model is one for variations of pictures alone.
     DiffusionPrior<E, AnySampler> prior() const {
+        (void)directory.folder("prior");
         return {load<PriorTransformer>("prior"),
-                sampler(options.prior_sampler, configs.prior_scheduler)};
+                sampler(options.prior_sampler, configs.prior_scheduler.value())};
+    }
+    // Throws IoError when the model has no image encoder, or nothing that prepares its pictures.
+    ClipPictureEncoder<E> picture_encoder() const {
+        ClipPreprocessor preprocessor =
+            ClipPreprocessor::from_file(directory.config_path("feature_extractor"));
+        return {std::move(preprocessor), {std::nullopt, load<ClipImageEncoder>("image_encoder")}};
     }
     Decoder<E, AnySampler> decoder() const {
         return {load<TextProjection>("text_proj"), load<UNet>("decoder"),
@@ -76,15 +85,20 @@ struct PartLoader {
     }
 
     // Throws what the parts would throw when they are made, as far as it can be seen without
-    // reading weights.
+    // reading weights: of all parts but those that take a text or a picture to an image embedding.
     void check() const {
         (void)tokenizer();
         check_component<ClipTextEncoder>(directory, "text_encoder");
-        check_component<PriorTransformer>(directory, "prior");
         check_component<TextProjection>(directory, "text_proj");
         check_component<UNet>(directory, "decoder");
         check_component<UNet>(directory, "super_res_first");
         if (configs.super_res_last) check_component<UNet>(directory, "super_res_last");
+    }
+
+    void check_prior() const { check_component<PriorTransformer>(directory, "prior"); }
+    void check_picture_encoder() const {
+        (void)directory.config_path("feature_extractor");
+        check_component<ClipImageEncoder>(directory, "image_encoder");
     }
 
 private:

@@ -11,57 +11,19 @@
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
-#include <dalle2/io/picture.hpp>
-#include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
-#include <dalle2/pipeline/upsampler.hpp>
+#include <dalle2/pipeline/stages.hpp>
 
 namespace dalle2 {
-
-// A prompt becomes tokens.
-template <class T>
-concept TokenizerPart = requires(const T tokenizer, const std::string prompt) {
-    { tokenizer(prompt) } -> std::same_as<Tokens>;
-};
-
-// Tokens become CLIP's view of the text; found by its arguments, as for ClipTextEncoder.
-template <class T>
-concept TextEncoderPart = requires(const T text_encoder, const TokenBatch tokens) {
-    { encode_text(text_encoder, tokens) } -> std::same_as<EncodedText>;
-};
 
 // A text becomes an image embedding, [batch, embedding].
 template <class T>
 concept PriorPart = requires(const T prior, const EncodedText text, TorchGenerator& generator,
                              const SamplingOptions options) {
     { prior.sample(text, text, generator, options) } -> std::same_as<Array>;
-};
-
-// An image embedding and the text become a small picture, [batch, height, width, 3] in -1 to 1.
-template <class T>
-concept DecoderPart = requires(const T decoder, const Array embedding, const EncodedText text,
-                               TorchGenerator& generator, const SamplingOptions options) {
-    { decoder.sample(embedding, text, text, generator, options) } -> std::same_as<Array>;
-};
-
-// A small picture becomes a large one, values about -1 to 1.
-template <class T>
-concept UpsamplerPart = requires(const T upsampler, const Array picture, TorchGenerator& generator,
-                                 const SamplingOptions options) {
-    { upsampler.sample(picture, generator, options) } -> std::same_as<Array>;
-};
-
-// Everything that a call of a pipeline has made.
-struct Generation {
-    Array image_embedding;  // [batch, embedding], the prior's
-    Array small_pictures;   // [batch, height, width, 3], the decoder's, -1 to 1
-    Array pictures;         // [batch, height, width, 3], the upsampler's, about -1 to 1
-
-    // One of them as 8-bit RGB.
-    Picture picture(std::int64_t index = 0) const { return picture_from_array(pictures, index); }
 };
 
 // prompt → tokens → text embedding → image embedding → small picture → picture. A constant
@@ -98,25 +60,15 @@ struct TextToImage {
                         const GenerateOptions& options = {}) const {
         if (prompts.empty())
             throw ConfigError("no prompts; expected at least one, which may be empty");
-        const SamplingOptions prior_options = stage_options(
-            Stage::prior, options.prior_steps.value_or(defaults.prior_steps),
-            options.prior_guidance_scale.value_or(defaults.prior_guidance_scale), options);
-        const SamplingOptions decoder_options = stage_options(
-            Stage::decoder, options.decoder_steps.value_or(defaults.decoder_steps),
-            options.decoder_guidance_scale.value_or(defaults.decoder_guidance_scale), options);
-        const SamplingOptions upsampler_options = stage_options(
-            Stage::super_resolution,
-            options.super_resolution_steps.value_or(defaults.super_resolution_steps), 1.0, options);
-
+        const StageOptions stages(options, defaults);
         const ThreadScope threads(options.threads);
-        TorchGenerator generator(options.seed);
         const StopScope stopping(options.stop);
+        TorchGenerator generator(options.seed, options.noise);
         const auto [text, unconditional] = encode(prompts, options);
         Generation made;
-        made.image_embedding = prior.sample(text, unconditional, generator, prior_options);
-        made.small_pictures =
-            decoder.sample(made.image_embedding, text, unconditional, generator, decoder_options);
-        made.pictures = upsampler.sample(made.small_pictures, generator, upsampler_options);
+        made.text = text;
+        made.image_embedding = prior.sample(text, unconditional, generator, stages.prior);
+        draw_pictures(made, decoder, upsampler, unconditional, generator, stages);
         return made;
     }
 
@@ -131,20 +83,6 @@ private:
             return encode_text(*encoder, token_batch(tokenizer, texts, options.padding));
         };
         return {encoded(prompts), encoded({""})};
-    }
-
-    // Checked here, so that a mistake in the last stage is told before the first begins.
-    static SamplingOptions stage_options(Stage stage, std::int64_t steps, double guidance_scale,
-                                         const GenerateOptions& options) {
-        SamplingOptions result = {
-            .steps = steps, .guidance_scale = guidance_scale, .stop = options.stop};
-        check_sampling_options(result, to_string(stage));
-        if (options.progress)
-            result.on_step = [&options, stage](std::int64_t step, std::int64_t count,
-                                               const Array& sample) {
-                options.progress({stage, step, count, sample});
-            };
-        return result;
     }
 };
 

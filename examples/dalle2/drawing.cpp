@@ -1,0 +1,217 @@
+#include "drawing.hpp"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <sstream>
+#include <utility>
+
+#include <dalle2/io/contact_sheet.hpp>
+#include <dalle2/io/safetensors.hpp>
+#include <dalle2/nn/visit.hpp>
+
+namespace tool {
+
+namespace {
+
+// The weights of a model in memory, from the configs alone.
+double weight_bytes(const dalle2::ModelDirectory& directory, std::size_t bytes_per_value) {
+    double count = 0;
+    for (const std::string& component : directory.components())
+        if (const auto file = dalle2::component_kind(component).weights_file; !file.empty()) {
+            const dalle2::WeightFiles files(directory.weights_path(component));
+            for (const std::string& name : files.names())
+                count += static_cast<double>(dalle2::element_count(files.shape(name)));
+        }
+    return count * static_cast<double>(bytes_per_value);
+}
+
+// A single picture needs each network once: keeping them would be of no use. Several pictures
+// should not load them again and again, unless there is no room.
+dalle2::Residency residency_of(const DrawingSettings& settings, dalle2::EngineKind engine) {
+    if (settings.memory == "all") return dalle2::Residency::whole;
+    if (settings.memory == "least" || settings.count == 1) return dalle2::Residency::in_turn;
+    const double memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
+                          static_cast<double>(::sysconf(_SC_PAGESIZE));
+    const std::size_t bytes = engine == dalle2::EngineKind::cpu_bfloat16 ? 2 : 4;
+    const dalle2::ModelDirectory directory(settings.model, settings.variant);
+    return weight_bytes(directory, bytes) > memory / 2 ? dalle2::Residency::in_turn
+                                                       : dalle2::Residency::whole;
+}
+
+// Every value that a call makes on its way, under names such as "decoder.07" (after the seventh
+// step).
+class StageRecord {
+public:
+    void add(const dalle2::GenerateProgress& progress) {
+        std::string stage = dalle2::to_string(progress.stage), step = std::to_string(progress.step);
+        if (stage == "super-resolution") stage = "super_resolution";
+        if (step.size() < 2) step.insert(0, "0");
+        tensors_.emplace_back(stage + "." + step, progress.sample);
+    }
+    void write(const std::string& path, const dalle2::Generation& made) {
+        tensors_.emplace_back("text_embedding", made.text.text_embedding);
+        tensors_.emplace_back("text_states", made.text.hidden_states);
+        tensors_.emplace_back("image_embedding", made.image_embedding);
+        tensors_.emplace_back("small_pictures", made.small_pictures);
+        tensors_.emplace_back("pictures", made.pictures);
+        dalle2::write_safetensors(path, tensors_);
+    }
+
+private:
+    std::vector<std::pair<std::string, dalle2::Array>> tensors_;
+};
+
+}  // namespace
+
+std::string number_text(double value) {
+    std::ostringstream text;
+    text << value;
+    return text.str();
+}
+
+void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
+    command.add_option("-o,--output", settings.output, "The PNG file")->capture_default_str();
+    command
+        .add_option("--seed", settings.seed,
+                    "Another number, another picture; the same settings and seed, the same bytes")
+        ->check(whole(0, 0xFFFFFFFF))
+        ->capture_default_str();
+    command
+        .add_option("--count", settings.count, "Pictures, from this seed on, in one file as a grid")
+        ->check(whole(1, 400))
+        ->capture_default_str();
+    command.add_option("--steps", settings.steps, "Steps of the decoder; fewer are faster")
+        ->check(whole(1, 1000));
+    command.add_option("--super-res-steps", settings.super_res_steps, "Steps of the upsampler")
+        ->check(whole(1, 1000));
+    command
+        .add_option("--guidance", settings.guidance,
+                    "How far to follow the condition: higher is closer to it, less varied")
+        ->check(finite());
+    command.add_option("--sampler", settings.sampler, "unclip (random steps) or ddim")
+        ->check(CLI::IsMember({"unclip", "ddim"}).description(""))
+        ->capture_default_str();
+    command
+        .add_option("--eta", settings.eta,
+                    "Randomness of ddim's steps: 0 none, 1 as much as in training")
+        ->check(between(0, 1))
+        ->capture_default_str();
+    command.add_option("--engine", settings.engine, "reference (slow), float32 or bfloat16")
+        ->check(CLI::IsMember({"reference", "float32", "bfloat16"}).description(""))
+        ->capture_default_str();
+    command
+        .add_option("--noise", settings.noise,
+                    "float32, bfloat16 or float16: the torch_dtype of the public pipeline whose "
+                    "picture a seed should give")
+        ->check(CLI::IsMember({"float32", "bfloat16", "float16"}).description(""))
+        ->capture_default_str();
+    command.add_option("--threads", settings.threads, "0: one for each core")
+        ->check(whole(0, 1024))
+        ->capture_default_str();
+    command
+        .add_option("--memory", settings.memory,
+                    "all: keep every network; least: each only while it is used; auto: least for "
+                    "one picture or a model that fills half the memory")
+        ->check(CLI::IsMember({"auto", "all", "least"}).description(""))
+        ->capture_default_str();
+    command.add_option("--stages", settings.stages,
+                       "Also write what every step of every stage made, as a safetensors file");
+    command
+        .add_option("--model", settings.model,
+                    "A model's folder, in the layout of diffusers' UnCLIPPipeline, or the name "
+                    "under which it lies in the Hugging Face cache, org/name")
+        ->capture_default_str();
+    command.add_option(
+        "--variant", settings.variant,
+        "Which weights, where a folder has several: fp16 for model.fp16.safetensors");
+}
+
+Drawing::Drawing(const DrawingSettings& settings) : settings_(settings) {
+    check_writable(settings.output);
+    if (settings.stages.empty()) return;
+    check_writable(settings.stages);
+    if (settings.count != 1)
+        throw dalle2::ConfigError("--stages is for one picture, and --count is " +
+                                  std::to_string(settings.count) + "; give one of them");
+}
+
+dalle2::LoadOptions Drawing::load_options() {
+    const dalle2::SamplerKind sampler =
+        dalle2::sampler_kind_from_name(settings_.sampler, "--sampler");
+    const dalle2::EngineKind engine = dalle2::engine_kind_from_name(settings_.engine, "--engine");
+    return {
+        .engine = engine,
+        .residency = residency_of(settings_, engine),
+        .variant = settings_.variant,
+        .prior_sampler = sampler,
+        .decoder_sampler = sampler,
+        .super_resolution_sampler = sampler,
+        .ddim = {.eta = settings_.eta},
+        .warn = warn,
+        .on_component = [this](const std::string& component) { bar_.begin("load " + component); }};
+}
+
+dalle2::PngText Drawing::describe(const dalle2::GenerationDefaults& defaults) const {
+    const std::string last_seed =
+        std::to_string(settings_.seed + static_cast<std::uint64_t>(settings_.count) - 1);
+    dalle2::PngText text = {
+        {"seed", std::to_string(settings_.seed) + (settings_.count > 1 ? " to " + last_seed : "")},
+        {"model", std::filesystem::path(settings_.model).lexically_normal().filename().string()},
+        {"engine", settings_.engine},
+        {"sampler", settings_.sampler},
+        {"steps", std::to_string(settings_.steps.value_or(defaults.decoder_steps))},
+        {"super_res_steps",
+         std::to_string(settings_.super_res_steps.value_or(defaults.super_resolution_steps))},
+        {"guidance", number_text(settings_.guidance.value_or(defaults.decoder_guidance_scale))}};
+    if (settings_.noise != "float32") text.emplace_back("noise", settings_.noise);
+    if (settings_.sampler == "ddim") text.emplace_back("eta", number_text(settings_.eta));
+    return text;
+}
+
+void Drawing::run(const dalle2::GenerateOptions& command_options,
+                  const dalle2::GenerationDefaults& defaults, const std::stop_token& stop,
+                  const dalle2::PngText& text,
+                  const std::function<dalle2::Generation(const dalle2::GenerateOptions&)>& make) {
+    const auto began = std::chrono::steady_clock::now();
+    std::vector<dalle2::Picture> pictures;
+    StageRecord record;
+    for (std::int64_t i = 0; i < settings_.count; ++i) {
+        const std::string which = settings_.count > 1 ? " " + std::to_string(i + 1) + "/" +
+                                                            std::to_string(settings_.count)
+                                                      : "";
+        dalle2::GenerateOptions options = command_options;
+        // One call for each seed: a picture of a grid is the one that its own seed makes alone.
+        options.seed = settings_.seed + static_cast<std::uint64_t>(i);
+        options.decoder_steps = settings_.steps;
+        options.super_resolution_steps = settings_.super_res_steps;
+        options.decoder_guidance_scale = settings_.guidance;
+        options.noise = settings_.noise == "bfloat16"  ? dalle2::NoiseType::bf16
+                        : settings_.noise == "float16" ? dalle2::NoiseType::f16
+                                                       : dalle2::NoiseType::f32;
+        options.threads = settings_.threads;
+        options.stop = stop;
+        options.progress = [&](const dalle2::GenerateProgress& p) {
+            bar_.update(dalle2::to_string(p.stage) + which, p.step, p.steps);
+            if (!settings_.stages.empty()) record.add(p);
+        };
+        const dalle2::Generation made = make(options);
+        pictures.push_back(made.picture());
+        if (!settings_.stages.empty()) record.write(settings_.stages, made);
+    }
+    bar_.finish();
+    const dalle2::Picture picture =
+        pictures.size() == 1 ? pictures[0]
+                             : dalle2::contact_sheet(pictures, {.color = {255, 255, 255}});
+    dalle2::PngText all = {{"Software", std::string("dalle2 ") + DALLE2_VERSION}};
+    all.insert(all.end(), text.begin(), text.end());
+    for (auto& entry : describe(defaults)) all.push_back(std::move(entry));
+    dalle2::write_png(settings_.output, picture, all);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
+    std::cout << settings_.output << ": " << picture.width << "×" << picture.height << " pixels, "
+              << duration_text(seconds.count()) << std::endl;
+}
+
+}  // namespace tool

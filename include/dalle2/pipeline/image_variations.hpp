@@ -1,0 +1,87 @@
+// Other pictures of what a picture shows: its CLIP embedding takes the place of the prior's, and
+// the text is empty (Ramesh et al. 2022, section 3.1; diffusers' UnCLIPImageVariationPipeline).
+#pragma once
+
+#include <concepts>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dalle2/core/thread_scope.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
+#include <dalle2/pipeline/stages.hpp>
+
+namespace dalle2 {
+
+// Pictures become image embeddings, [batch, embedding]; found by its arguments, as encode_text.
+template <class T>
+concept PictureEncoderPart =
+    requires(const T picture_encoder, const std::vector<Picture> pictures) {
+        { encode_pictures(picture_encoder, pictures) } -> std::same_as<Array>;
+    };
+
+// picture → image embedding → small picture → picture. A constant pipeline may be used from several
+// threads at once.
+template <TokenizerPart Tokenizer, TextEncoderPart TextEncoder, PictureEncoderPart PictureEncoder,
+          DecoderPart ImageDecoder, UpsamplerPart ImageUpsampler>
+struct ImageVariations {
+    Tokenizer tokenizer;
+    TextEncoder text_encoder;
+    PictureEncoder picture_encoder;
+    ImageDecoder decoder;
+    ImageUpsampler upsampler;
+    GenerationDefaults defaults;
+
+    ImageVariations(Tokenizer tokenizer_part, TextEncoder text_encoder_part,
+                    PictureEncoder picture_encoder_part, ImageDecoder decoder_part,
+                    ImageUpsampler upsampler_part,
+                    const GenerationDefaults& generation_defaults = {})
+        : tokenizer(std::move(tokenizer_part)),
+          text_encoder(std::move(text_encoder_part)),
+          picture_encoder(std::move(picture_encoder_part)),
+          decoder(std::move(decoder_part)),
+          upsampler(std::move(upsampler_part)),
+          defaults(generation_defaults) {}
+
+    // A picture of what `picture` shows. The options of the prior are not looked at. Throws
+    // ConfigError for options out of their range, Cancelled when a stop was requested.
+    Picture operator()(const Picture& picture, const GenerateOptions& options = {}) const {
+        return generate({picture}, options).picture();
+    }
+
+    // One variation of each picture, from one stream of random numbers.
+    Generation generate(const std::vector<Picture>& pictures,
+                        const GenerateOptions& options = {}) const {
+        if (pictures.empty()) throw ConfigError("no pictures to vary; expected at least one");
+        return generate_from([&] { return encode_pictures(picture_encoder, pictures); }, options);
+    }
+
+    // One picture of each embedding [batch, embedding], wherever it comes from: a mean of two
+    // pictures' embeddings, for example.
+    Generation generate(const Array& image_embedding, const GenerateOptions& options = {}) const {
+        return generate_from([&] { return image_embedding; }, options);
+    }
+
+private:
+    template <class Embed>
+    Generation generate_from(const Embed& embed, const GenerateOptions& options) const {
+        const StageOptions stages(options, defaults);
+        const ThreadScope threads(options.threads);
+        const StopScope stopping(options.stop);
+        TorchGenerator generator(options.seed, options.noise);
+        Generation made;
+        {
+            const BufferPool pool;
+            const BufferPool::Scope scope(pool);
+            made.image_embedding = embed();
+            const auto batch = static_cast<std::size_t>(shape_of(made.image_embedding).at(0));
+            made.text = encode_text(
+                text_encoder,
+                token_batch(tokenizer, std::vector<std::string>(batch, ""), options.padding));
+        }
+        draw_pictures(made, decoder, upsampler, made.text, generator, stages);
+        return made;
+    }
+};
+
+}  // namespace dalle2

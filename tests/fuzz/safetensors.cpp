@@ -1,0 +1,17 @@
+// A safetensors file: the header, and every tensor as floats.
+#include <dalle2/io/safetensors.hpp>
+
+#include "fuzzing.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    static const fuzzing::Folder folder;
+    const auto path = folder.write("input.safetensors", fuzzing::as_text(data, size));
+    return fuzzing::read_or_refuse([&] {
+        const dalle2::SafetensorsFile file(path);
+        for (const std::string& name : file.names()) {
+            const dalle2::Array values = file.to_array(name);
+            if (dalle2::shape_of(values) != file.shape(name)) std::abort();
+            file.forget(name);
+        }
+    });
+}
