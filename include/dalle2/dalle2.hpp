@@ -162,14 +162,14 @@
 #include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/pipeline/image_variations.hpp>
 #include <dalle2/pipeline/load.hpp>
-#include <dalle2/pipeline/load_variations.hpp>
 #include <dalle2/pipeline/load_clip.hpp>
+#include <dalle2/pipeline/load_variations.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
-#include <dalle2/pipeline/picture_index.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
 #include <dalle2/pipeline/picture_encoder.hpp>
+#include <dalle2/pipeline/picture_index.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
 #include <dalle2/pipeline/stages.hpp>
