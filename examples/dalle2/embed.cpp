@@ -1,5 +1,7 @@
 // dalle2 embed: the CLIP embeddings of texts and pictures, as a file for other programs.
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <iostream>
 #include <memory>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <string_view>
 #include <system_error>
 
 #include <dalle2/io/base64.hpp>

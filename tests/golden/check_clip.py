@@ -71,7 +71,7 @@ def check(program, name, form, engine) -> float:
         def run(*arguments):
             began = time.time()
             made = subprocess.run([program, *arguments, "--model", str(folder), "--engine", engine], check=True,
-                                  capture_output=True, text=True)
+                                  stdout=subprocess.PIPE, text=True)
             return made.stdout, time.time() - began
 
         texts = [text for text in make_clip.TEXTS if text]

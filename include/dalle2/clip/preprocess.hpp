@@ -46,11 +46,12 @@ inline Json size_object(const Json& size, bool number_is_square) {
     return size;
 }
 
-inline constexpr double largest_picture_side = 65535;
+// As of the image encoder's own pictures.
+inline constexpr double largest_encoder_side = 4096;
 
 inline std::pair<std::int64_t, std::int64_t> height_and_width(ConfigReader& reader) {
-    return {reader.get<std::int64_t>("height", 1, largest_picture_side),
-            reader.get<std::int64_t>("width", 1, largest_picture_side)};
+    return {reader.get<std::int64_t>("height", 1, largest_encoder_side),
+            reader.get<std::int64_t>("width", 1, largest_encoder_side)};
 }
 
 inline std::array<float, 3> color_triple(ConfigReader& reader, const std::string& key,
@@ -93,7 +94,8 @@ inline ClipPreprocessorConfig clip_preprocessor_config(Json json, const std::str
     if (reader.contains("size")) {
         ConfigReader size = reader.child("size");
         if (size.contains("shortest_edge")) {
-            c.shortest_edge = size.get<std::int64_t>("shortest_edge", 1, 65535);
+            c.shortest_edge =
+                size.get<std::int64_t>("shortest_edge", 1, detail::largest_encoder_side);
             size.ignore({"longest_edge"});  // as the reference
         } else {
             c.shortest_edge = 0;

@@ -1,6 +1,7 @@
 // The orientation that a camera notes in a picture file, and pictures turned by it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
