@@ -19,6 +19,7 @@ void add_embed(CLI::App& app, const std::stop_token& stop);
 void add_search(CLI::App& app, const std::stop_token& stop);
 void add_info(CLI::App& app);
 void add_data(CLI::App& app, const std::stop_token& stop);
+void add_tokenize(CLI::App& app);
 
 // The model that comes with the project: beside the installed tool, or in the source tree.
 std::string shipped_model();

@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
     tool::add_info(app);
     tool::add_convert(app, interrupt.token());
     tool::add_data(app, interrupt.token());
+    tool::add_tokenize(app);
 
     try {
         app.parse(argc, argv);

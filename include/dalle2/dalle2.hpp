@@ -114,11 +114,17 @@
 #include <dalle2/nn/timestep_embedding.hpp>
 #include <dalle2/nn/visit.hpp>
 
+#include <dalle2/text/basic_tokenizer.hpp>
 #include <dalle2/text/bpe_trainer.hpp>
 #include <dalle2/text/byte_pair_encoding.hpp>
 #include <dalle2/text/clip_tokenizer.hpp>
+#include <dalle2/text/special_tokens.hpp>
 #include <dalle2/text/tokenizer_files.hpp>
+#include <dalle2/text/tokenizer_json.hpp>
+#include <dalle2/text/tokenizer_options.hpp>
+#include <dalle2/text/tokenizer_settings.hpp>
 #include <dalle2/text/unicode.hpp>
+#include <dalle2/text/unicode_tables.hpp>
 #include <dalle2/text/word_check.hpp>
 #include <dalle2/text/word_splitter.hpp>
 

@@ -56,6 +56,50 @@ TEST_CASE("lower case goes character by character") {
     CHECK(lower_case(U"ß ﬁ 1") == U"ß ﬁ 1");
 }
 
+TEST_CASE("characters of later versions of Unicode are what the reference takes them for") {
+    // Unicode 15: an emoji and a letter; 16: a capital; 17: a letter that tokenizers does not know.
+    CHECK(is_control(U'\U0001FAE8'));
+    CHECK_FALSE(is_control(U'\U0001FAE0'));
+    CHECK(is_letter(U'\U00031350'));
+    CHECK(is_letter(U'\uA7CB'));
+    CHECK(lower_case(U"\uA7CB\U00010D50") == U"\u0264\U00010D70");
+    CHECK_FALSE(is_letter(U'\u088F'));
+    CHECK(is_number(U'\U00010D40'));
+    CHECK_FALSE(is_letter(U'\u0378'));  // not assigned in any
+    CHECK(is_control(U'\u0378'));
+}
+
+TEST_CASE("characters that a normalisation does not know stay where they are") {
+    const auto unknown = [](char32_t code) { return code == U'\u0316'; };
+    CHECK(normalized_nfc(U"a\u0316\u0301") == U"\u00E1\u0316");
+    CHECK(normalized_nfc(U"a\u0316\u0301", unknown) == U"a\u0316\u0301");
+    CHECK(normalized_nfc(U"a\u0301\u0316\u0316e\u0301", unknown) == U"\u00E1\u0316\u0316\u00E9");
+    // U+10EFD came with Unicode 15, as a mark below the letter.
+    CHECK(normalized_nfc(U"a\u0301\U00010EFD") == U"\u00E1\U00010EFD");
+    CHECK(normalized_nfc(U"\u0323\u0334") == U"\u0334\u0323");
+}
+
+TEST_CASE("tables of characters are in order, and searched at their ends") {
+    const auto check = [](const auto& ranges) {
+        char32_t last = 0;
+        for (const detail::CodeRange& range : ranges) {
+            CHECK(range.first > last);
+            CHECK(range.last >= range.first);
+            CHECK(detail::contains(ranges, range.first));
+            CHECK(detail::contains(ranges, range.last));
+            last = range.last;
+        }
+        CHECK_FALSE(detail::contains(ranges, 0));
+        CHECK_FALSE(detail::contains(ranges, last + 1));
+    };
+    check(detail::newer_than_unicode_14);
+    check(detail::newer_letters);
+    check(detail::newer_numbers);
+    check(detail::unknown_to_tokenizers_nfc);
+    check(detail::cased_beside_letters);
+    check(detail::passed_over_beside_marks);
+}
+
 TEST_CASE("text is split as CLIP's regular expression does it") {
     CHECK(words(U"a red apple") == Words{"a", "red", "apple"});
     CHECK(words(U"it's 'sun ''s we'll've") ==

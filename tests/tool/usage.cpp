@@ -10,7 +10,7 @@ TEST_CASE("help goes to standard output and says how to get more") {
     CHECK(help.status == 0);
     CHECK(help.err.empty());
     CHECK(help.out.find("COMMAND --help") != std::string::npos);
-    for (const char* command : {"data", "data scenes", "data sheet", "info"}) {
+    for (const char* command : {"data", "data scenes", "data sheet", "info", "tokenize"}) {
         CAPTURE(command);
         const Run more = run(folder, std::string(command) + " --help");
         CHECK(more.status == 0);

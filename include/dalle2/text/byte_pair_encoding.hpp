@@ -91,8 +91,16 @@ public:
         return found == ids_.end() ? -1 : found->second;
     }
 
+    // In which order neighbours are merged. It makes a difference only where two pairs make the
+    // same token; OpenAI's vocabulary has none such.
+    enum class Order {
+        candidates,  // the earliest learned pair first, new ones included at once (tokenizers)
+        rounds       // a pair everywhere in the word, then the next (transformers' slow tokenizer)
+    };
+
     // Appends the tokens of one word, given as UTF-8. n bytes take about n·log n steps.
-    void encode_word(std::string_view word, std::vector<std::int32_t>& ids) const {
+    void encode_word(std::string_view word, std::vector<std::int32_t>& ids,
+                     Order order = Order::candidates) const {
         if (word.empty()) return;
         struct Symbol {
             std::int32_t id;
@@ -126,20 +134,28 @@ public:
         };
         for (std::int32_t i = 0; i + 1 < count; ++i) propose(i);
         constexpr std::int32_t merged_away = -1;
-        while (!candidates.empty()) {
+        std::vector<std::int32_t> changed;  // where new pairs begin that are not proposed yet
+        for (std::int32_t round = -1;;) {
+            if (order == Order::candidates || candidates.empty() ||
+                candidates.top().rank != round) {
+                for (const std::int32_t left : changed) propose(left);
+                changed.clear();
+            }
+            if (candidates.empty()) break;
             const Candidate best = candidates.top();
             candidates.pop();
+            round = best.rank;
             Symbol& left = at(best.position);
             if (left.id == merged_away || left.next < 0) continue;
             Symbol& right = at(left.next);
             const auto found = merges_.find(key(left.id, right.id));
             if (found == merges_.end() || found->second.result != best.result) continue;
+            if (order == Order::rounds && found->second.rank != best.rank) continue;
             left.id = best.result;
             left.next = right.next;
             right.id = merged_away;
             if (left.next >= 0) at(left.next).previous = best.position;
-            propose(left.previous);
-            propose(best.position);
+            changed.insert(changed.end(), {left.previous, best.position});
         }
         for (std::int32_t i = 0; i >= 0; i = at(i).next) ids.push_back(at(i).id);
     }

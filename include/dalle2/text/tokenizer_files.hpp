@@ -2,9 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -12,14 +13,24 @@
 #include <vector>
 
 #include <dalle2/core/error.hpp>
+#include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/text/byte_pair_encoding.hpp>
 #include <dalle2/text/clip_tokenizer.hpp>
+#include <dalle2/text/special_tokens.hpp>
+#include <dalle2/text/tokenizer_json.hpp>
+#include <dalle2/text/tokenizer_settings.hpp>
 
 namespace dalle2 {
 
 namespace detail {
+
+// CLIP's tokenizers read this many merges at most; OpenAI's file has more.
+inline constexpr std::size_t most_clip_merges = 49152 - 256 - 2;
+// OpenAI's file has 1.4 MB packed, merges.txt half a megabyte.
+inline constexpr std::uint64_t most_merge_bytes = 16u << 20;
 
 // The pairs of merges.txt: a first line that is passed over, then "left right" on each line.
 // `most` is the number that CLIP's tokenizers read of a longer file.
@@ -32,127 +43,123 @@ inline std::vector<std::pair<std::string, std::string>> parse_merges(std::string
         const std::size_t end = std::min(text.find('\n'), text.size());
         std::string_view line = text.substr(0, end);
         text.remove_prefix(std::min(end + 1, text.size()));
-        if (++number == 1) continue;
+        ++number;
         if (line.ends_with('\r')) line.remove_suffix(1);
+        const std::string place = where + ", line " + std::to_string(number);
+        if (number == 1) {
+            // The reference passes over whatever stands here: of a file without the line it would
+            // lose the first pair.
+            const std::size_t version = line.find("#version");
+            if (version == std::string_view::npos ||
+                (line.find(": ", version) != std::string_view::npos &&
+                 !line.substr(version).starts_with("#version: 0.2")))
+                throw FormatError(place + ": \"" + repaired_utf8(line.substr(0, 60)) +
+                                  "\"; expected #version: 0.2");
+            continue;
+        }
         if (line.empty() && text.empty()) break;
-        const std::size_t space = line.find(' ');
-        if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
-            line.find(' ', space + 1) != std::string_view::npos)
-            throw FormatError(where + ", line " + std::to_string(number) + ": \"" +
-                              repaired_utf8(line.substr(0, 60)) +
-                              "\"; expected two tokens separated by a space");
-        merges.emplace_back(line.substr(0, space), line.substr(space + 1));
+        merges.push_back(parse_merge(line, place));
     }
     return merges;
 }
 
-// CLIP's tokenizers read this many merges at most; OpenAI's file has more.
-inline constexpr std::size_t most_clip_merges = 49152 - 256 - 2;
-
-inline std::vector<std::string> read_vocabulary(const std::filesystem::path& path) {
-    const std::string where = path.string();
-    const Json json = read_json(path);
-    if (!json.is_object()) throw FormatError(where + ": expected an object of tokens and numbers");
-    std::vector<std::string> tokens(json.size());
-    std::vector<bool> seen(json.size());
-    for (const auto& [token, id] : json.items()) {
-        if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= tokens.size() ||
-            seen[id.get<std::size_t>()])
-            throw FormatError(where + ": the token \"" + token + "\" has the number " + id.dump() +
-                              "; expected each of 0 to " + std::to_string(tokens.size() - 1) +
-                              " once");
-        seen[id.get<std::size_t>()] = true;
-        tokens[id.get<std::size_t>()] = token;
+// Gives the added tokens their numbers: those of the vocabulary, or the ones that follow it.
+inline void append_added(BpeVocabulary& vocabulary, const AddedTokens& added,
+                         const std::string& where) {
+    for (const auto& [id, token] : added) {
+        const auto count = static_cast<std::int64_t>(vocabulary.tokens.size());
+        const std::string what = where + ": the added token " + shown(token.content) +
+                                 " has the number " + std::to_string(id);
+        if (id > count)
+            throw ConfigError(what + "; expected at most " + std::to_string(count) +
+                              ", the first that is free");
+        if (id == count)
+            vocabulary.tokens.push_back(token.content);
+        else if (vocabulary.tokens[static_cast<std::size_t>(id)] != token.content)
+            throw ConfigError(what + ", which is that of " +
+                              shown(vocabulary.tokens[static_cast<std::size_t>(id)]));
     }
-    return tokens;
-}
-
-// Reads one special token from a file's value: a text, or an object with content and flags.
-inline void read_special_token(const Json& json, const std::string& where,
-                               bool normalized_by_default, SpecialToken& token) {
-    if (json.is_string()) {
-        token = {json.get<std::string>(), normalized_by_default};
-        return;
-    }
-    if (!json.is_object() || !json.contains("content") || !json["content"].is_string())
-        throw ConfigError(where + " is " + json.dump().substr(0, 60) +
-                          "; expected a text or an object with \"content\"");
-    token = {json["content"].get<std::string>(), true};
-    for (const auto& [key, value] : json.items()) {
-        if (key == "normalized" && value.is_boolean()) token.normalized = value.get<bool>();
-        const bool flag = key == "lstrip" || key == "rstrip" || key == "single_word";
-        if (flag && value != false)
-            throw ConfigError(where + ": " + key + " is " + value.dump() +
-                              "; only false is supported");
-    }
-}
-
-inline ClipTokenizerOptions read_tokenizer_options(const std::filesystem::path& directory) {
-    ClipTokenizerOptions options;
-    std::map<std::string, bool> normalized;  // from added_tokens_decoder: it knows best
-    for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
-        const std::filesystem::path path = directory / name;
-        if (!std::filesystem::exists(path)) continue;
-        const Json json = read_json(path);
-        if (!json.is_object()) throw FormatError(path.string() + ": expected an object");
-        const auto read = [&](const char* key, bool by_default, SpecialToken& token) {
-            const auto found = json.find(key);
-            if (found != json.end() && !found->is_null())
-                read_special_token(*found, path.string() + ", key " + key, by_default, token);
-        };
-        read("bos_token", true, options.start);
-        read("eos_token", true, options.end);
-        read("pad_token", false, options.pad);
-        const auto length = json.find("model_max_length");
-        // Absent is written as 10³⁰ by transformers.
-        if (length != json.end() && !(length->is_number() && length->get<double>() >= 1e18)) {
-            if (!length->is_number_integer())
-                throw ConfigError(path.string() + ": model_max_length is " + length->dump() +
-                                  "; expected a whole number");
-            options.max_length = length->get<std::int64_t>();
-        }
-        const auto added = json.find("added_tokens_decoder");
-        if (added != json.end() && added->is_object())
-            for (const auto& [id, value] : added->items()) {
-                SpecialToken token;
-                read_special_token(value, path.string() + ", added_tokens_decoder " + id, true,
-                                   token);
-                normalized[token.content] = token.normalized;
-            }
-    }
-    for (SpecialToken* token : {&options.start, &options.end, &options.pad})
-        if (const auto found = normalized.find(token->content); found != normalized.end())
-            token->normalized = found->second;
-    return options;
 }
 
 }  // namespace detail
 
 // Throws IoError when a file is missing, FormatError or ConfigError when one is wrong.
-inline ClipTokenizer ClipTokenizer::from_directory(const std::filesystem::path& directory) {
+inline ClipTokenizer ClipTokenizer::from_directory(const std::filesystem::path& directory,
+                                                   std::optional<TokenizerBehaviour> behaviour) {
     std::error_code ignored;
+    const auto there = [&](const char* name) { return detail::has_entry(directory / name); };
     if (!std::filesystem::is_directory(directory, ignored))
         throw IoError("no tokenizer at " + directory.string() +
                       "; expected a folder with vocab.json and merges.txt");
+    if (!behaviour) behaviour = detail::behaviour_in_pipeline(directory);
+    if (!behaviour) behaviour = TokenizerBehaviour::fast;
+    const std::string where = directory.string();
+    const detail::TokenizerSettings settings(directory);
+    // transformers' fast class reads tokenizer.json where there is one, its slow class never.
+    if (there("tokenizer.json") && (*behaviour == TokenizerBehaviour::fast ||
+                                    (!there("vocab.json") && !there("merges.txt")))) {
+        detail::TokenizerJson file = detail::read_tokenizer_json(directory / "tokenizer.json");
+        detail::append_added(file.vocabulary, file.added, where);
+        detail::append_added(file.vocabulary, settings.added(), where);
+        ClipTokenizerOptions options = settings.options(*behaviour, &file);
+        // The same token may be named twice, with other flags: the first counts.
+        std::vector<SpecialToken> added;
+        for (const auto& [id, token] : file.added) added.push_back(token);
+        options.others.insert(options.others.begin(), added.begin(), added.end());
+        return ClipTokenizer(std::move(file.vocabulary), std::move(options), where);
+    }
+    const std::filesystem::path vocabulary_path = directory / "vocab.json";
+    const std::filesystem::path merges_path = directory / "merges.txt";
     BpeVocabulary vocabulary;
-    vocabulary.tokens = detail::read_vocabulary(directory / "vocab.json");
-    const std::filesystem::path merges = directory / "merges.txt";
-    vocabulary.merges =
-        detail::parse_merges(read_file(merges), merges.string(), detail::most_clip_merges);
-    return ClipTokenizer(std::move(vocabulary), detail::read_tokenizer_options(directory),
-                         directory.string());
+    vocabulary.tokens = detail::read_vocabulary(detail::read_vocabulary_json(vocabulary_path),
+                                                vocabulary_path.string());
+    vocabulary.merges = detail::parse_merges(read_file(merges_path, detail::most_merge_bytes),
+                                             merges_path.string(), detail::most_clip_merges);
+    detail::append_added(vocabulary, settings.added(), where);
+    return ClipTokenizer(std::move(vocabulary), settings.options(*behaviour, nullptr), where);
 }
 
 inline ClipTokenizer ClipTokenizer::from_openai_file(const std::filesystem::path& path,
                                                      ClipTokenizerOptions options) {
     BpeVocabulary vocabulary;
-    vocabulary.merges = detail::parse_merges(gunzip(read_file(path), path.string()), path.string(),
-                                             detail::most_clip_merges);
+    vocabulary.merges =
+        detail::parse_merges(gunzip(read_file(path, detail::most_merge_bytes), path.string()),
+                             path.string(), detail::most_clip_merges);
     vocabulary.tokens = byte_tokens();
     for (const auto& [left, right] : vocabulary.merges) vocabulary.tokens.push_back(left + right);
     vocabulary.tokens.push_back(options.start.content);
     vocabulary.tokens.push_back(options.end.content);
     return ClipTokenizer(std::move(vocabulary), std::move(options), path.string());
+}
+
+// Throws as from_directory.
+inline ClipTokenizer ClipTokenizer::from_path(const std::filesystem::path& path,
+                                              std::optional<TokenizerBehaviour> behaviour) {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored)) {
+        for (const std::filesystem::path& folder : {path, path / "tokenizer"})
+            for (const char* name : {"vocab.json", "merges.txt", "tokenizer.json"})
+                if (detail::has_entry(folder / name)) return from_directory(folder, behaviour);
+        throw IoError("no tokenizer in " + path.string() +
+                      "; expected vocab.json and merges.txt, or tokenizer.json, there or in its "
+                      "folder tokenizer");
+    }
+    ClipTokenizerOptions options;
+    options.behaviour = behaviour.value_or(TokenizerBehaviour::fast);
+    const std::string begin = read_file(path, detail::most_merge_bytes).substr(0, 2);
+    if (begin == "\x1F\x8B") return from_openai_file(path, options);
+    if (!begin.starts_with('{'))
+        throw FormatError(path.string() +
+                          " is not a tokenizer; expected a folder, a tokenizer.json or OpenAI's "
+                          "bpe_simple_vocab_16e6.txt.gz");
+    detail::TokenizerJson file = detail::read_tokenizer_json(path);
+    detail::append_added(file.vocabulary, file.added, path.string());
+    for (const auto& [id, token] : file.added) options.others.push_back(token);
+    options.start = file.start;
+    options.end = file.end;
+    options.pad = file.pad.value_or(file.end);
+    options.max_length = file.max_length.value_or(options.max_length);
+    return ClipTokenizer(std::move(file.vocabulary), std::move(options), path.string());
 }
 
 // Throws IoError when a file cannot be written.
@@ -183,7 +190,15 @@ inline void ClipTokenizer::save(const std::filesystem::path& directory) const {
     map["eos_token"] = object(options_.end);
     map["pad_token"] = object(options_.pad);
     map["unk_token"] = object(options_.end);
+    OrderedJson added = OrderedJson::object();
+    for (const SpecialToken& token : options_.others) {
+        if (token.decoded)
+            added[token.content] = encoding_.id(token.content);
+        else
+            map["additional_special_tokens"].push_back(object(token));
+    }
     write_json(directory / "special_tokens_map.json", map);
+    if (!added.empty()) write_json(directory / "added_tokens.json", added);
     OrderedJson config;
     config["tokenizer_class"] = "CLIPTokenizer";
     config["bos_token"] = options_.start.content;
