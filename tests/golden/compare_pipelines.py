@@ -20,12 +20,16 @@ import subprocess
 import sys
 import tempfile
 
-import diffusers
-import numpy as np
-import PIL.Image
-import safetensors.numpy
-import torch
-import transformers
+try:
+    import diffusers
+    import numpy as np
+    import PIL.Image
+    import safetensors.numpy
+    import torch
+    import transformers
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
 
 import deterministic
 from diffusers import UnCLIPScheduler

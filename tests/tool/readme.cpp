@@ -1,6 +1,9 @@
 // Every command of README.md runs. Those that would take hours run for a few steps.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -13,13 +16,20 @@ namespace {
 
 const std::filesystem::path root = DALLE2_SOURCE_DIR;
 
-// Lines that are indented as code and begin as a command does; "a && b" is two.
+// Lines that are indented as code and begin as a command does; "a && b" is two, and what stands
+// behind two spaces is a remark, unless it is an argument of a table of commands.
 std::vector<std::string> commands() {
     std::vector<std::string> found;
     std::ifstream readme(root / "README.md");
     for (std::string line; std::getline(readme, line);) {
         if (!line.starts_with("    ./") && !line.starts_with("    dalle2 ")) continue;
         line = line.substr(4);
+        // Beyond the name of the command, which may be padded.
+        const std::size_t arguments =
+            line.find_first_not_of(' ', std::min(line.find("  "), line.size()));
+        if (const std::size_t remark = line.find("  ", std::min(arguments, line.size()));
+            remark != std::string::npos)
+            line.resize(remark);
         for (std::size_t end; (end = line.find(" && ")) != std::string::npos;) {
             found.push_back(line.substr(0, end));
             line = line.substr(end + 4);
@@ -33,8 +43,22 @@ std::vector<std::string> commands() {
 
 TEST_CASE("the commands of the README run") {
     const TemporaryFolder folder;
+    // The shipped model plays the public ones, its gallery the pictures that a person has.
+    namespace fs = std::filesystem;
+    const fs::path model = root / "examples/models/emoji-scenes";
+    for (const char* name : {"kakaobrain--karlo-v1-alpha", "openai--clip-vit-large-patch14"}) {
+        const fs::path snapshots = folder / ("hub/models--" + std::string(name) + "/snapshots");
+        fs::create_directories(snapshots);
+        fs::create_directory_symlink(model, snapshots / "0123abcd");
+    }
+    ::setenv("HF_HUB_CACHE", (folder / "hub").c_str(), 1);
+    fs::create_directory_symlink(model, folder / "KARLO");
+    fs::create_directory(folder / "FOLDER");
+    for (const char* name : {"photo.jpg", "picture.png", "FOLDER/one.png"})
+        fs::copy_file(root / "examples/gallery.png", folder / name);
     bool quickstart = false, tests = false;
     int trained = 0, drawn = 0;
+    std::vector<std::string> others;
     for (const std::string& command : commands()) {
         CAPTURE(command);
         if (command.starts_with("./examples/quickstart.sh \"")) {
@@ -53,6 +77,10 @@ TEST_CASE("the commands of the README run") {
             CHECK_MESSAGE(made.status == 0, made.err);
             CHECK(std::filesystem::exists(folder / "out.png"));
             ++drawn;
+        } else if (command.starts_with("dalle2 ")) {
+            const Run made = run(folder, command.substr(7));
+            CHECK_MESSAGE(made.status == 0, made.err);
+            others.push_back(command.substr(7, command.find(' ', 7) - 7));
         } else {
             FAIL("no test runs this command");
         }
@@ -63,5 +91,9 @@ TEST_CASE("the commands of the README run") {
     CHECK(quickstart);
     CHECK(tests);
     CHECK(trained == 4);
-    CHECK(drawn == 1);
+    CHECK(drawn == 2);
+    CHECK(others == std::vector<std::string>{"classify", "vary", "classify", "search", "embed",
+                                             "tokenize", "convert"});
+    CHECK(fs::exists(folder / "hits.html"));
+    CHECK(fs::exists(folder / "words.npy"));
 }
