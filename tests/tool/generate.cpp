@@ -105,6 +105,10 @@ TEST_CASE("info tells a model's networks and their cost") {
     CHECK(shown.out.find("8×8 by the decoder, 16×16 by the upsampler") != std::string::npos);
     for (const char* network : {"text_encoder", "prior", "text_proj", "decoder", "super_res_last"})
         CHECK(shown.out.find(network) != std::string::npos);
+    CHECK(shown.out.find("F32") != std::string::npos);  // what the weights are stored as
+    const Run clip = run(model.folder, "info model/text_encoder");
+    CHECK_MESSAGE(clip.status == 0, clip.err);
+    CHECK(clip.out.find("embeddings of 12 numbers") != std::string::npos);
     const Run refused = run(model.folder, "info model/prior");
     CHECK(refused.status == 1);
     CHECK(is_one_error_line(refused.err));
