@@ -15,7 +15,10 @@
 namespace tool {
 
 ClipSettings default_clip_settings() {
-    return {.model = shipped_model(), .engine = dalle2::to_string(dalle2::fastest_engine())};
+    ClipSettings settings;
+    settings.model = shipped_model();
+    settings.engine = dalle2::to_string(dalle2::fastest_engine());
+    return settings;
 }
 
 void add_clip_options(CLI::App& command, ClipSettings& settings) {

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -13,9 +14,9 @@ using dalle2::Array;
 namespace {
 
 Array row(const Array& all, std::int64_t index) {
-    Array one = dalle2::make_array({dalle2::shape_of(all)[1]});
-    std::copy_n(all.data() + index * one.dimension() * dalle2::shape_of(all)[1], one.size(),
-                one.data());
+    const std::int64_t width = dalle2::shape_of(all)[1];
+    Array one = dalle2::make_array({width});
+    std::copy_n(all.data() + index * width, width, one.data());
     return one;
 }
 double product(const Array& a, const Array& b) {
