@@ -7,6 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include <dalle2/core/buffer_pool.hpp>
+#include <dalle2/core/random.hpp>
+#include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/stages.hpp>
