@@ -55,9 +55,10 @@ Module<E> load_component(const ModelDirectory& directory, const std::string& com
 }
 
 // Throws what load_component would throw of a file's names and shapes, without reading weights.
-template <template <Engine> class Module>
+// (The engine is a parameter because clang 16 does not survive Module<Trace> here.)
+template <template <Engine> class Module, Engine E = Trace>
 void check_component(const ModelDirectory& directory, const std::string& component) {
-    const Module<Trace> module(load_config<typename Module<Trace>::Config>(directory, component));
+    const Module<E> module(load_config<typename Module<E>::Config>(directory, component));
     check_weights(module, WeightFiles(directory.weights_path(component)));
 }
 

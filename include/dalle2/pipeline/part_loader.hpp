@@ -102,10 +102,11 @@ struct PartLoader {
     }
 
 private:
-    template <template <Engine> class Module>
-    Module<E> load(const std::string& component) const {
+    // (The engine is a parameter once more because clang 16 does not survive Module<E> here.)
+    template <template <Engine> class Module, Engine SameEngine = E>
+    Module<SameEngine> load(const std::string& component) const {
         if (options.on_component) options.on_component(component);
-        return load_component<Module, E>(directory, component, options.warn);
+        return load_component<Module, SameEngine>(directory, component, options.warn);
     }
     AnySampler sampler(SamplerKind kind, const NoiseScheduleConfig& config) const {
         NoiseSchedule schedule(config, options.schedule_precision);
