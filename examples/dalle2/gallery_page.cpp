@@ -48,8 +48,11 @@ std::string link_of(const std::string& path) {
 // From the page to a file; a whole path where the two have nothing in common.
 std::string link_between(const std::filesystem::path& page, const std::filesystem::path& file) {
     std::error_code error;
-    const auto from = std::filesystem::weakly_canonical(page, error).parent_path();
-    const auto to = std::filesystem::weakly_canonical(file, error);
+    // A relative path stays one in weakly_canonical where its first part does not exist yet.
+    const auto whole = [&](const std::filesystem::path& path) {
+        return std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+    };
+    const auto from = whole(page).parent_path(), to = whole(file);
     const auto relative = to.lexically_relative(from);
     if (error || relative.empty()) return "file://" + link_of(to.generic_string());
     return "./" + link_of(relative.generic_string());  // "./": a name may look like "http:"
