@@ -16,7 +16,7 @@ namespace tool {
 
 namespace {
 
-// The weights of a model in memory, from the configs alone.
+// What the weights of a model take in memory, by the headers of its files.
 double weight_bytes(const dalle2::ModelDirectory& directory, std::size_t bytes_per_value) {
     double count = 0;
     for (const std::string& component : directory.components())
