@@ -137,8 +137,8 @@ private:
         return *place;
     }
     dalle2::AnySampler sampler(const char* scheduler, dalle2::SamplerKind kind) const {
-        return dalle2::detail::make_sampler(
-            kind, dalle2::load_schedule_config(directory_, scheduler), options_);
+        return dalle2::make_sampler(kind, dalle2::load_schedule_config(directory_, scheduler),
+                                    options_);
     }
     // Without a feature extractor, −1 to 1 as our own trainers do it.
     const Normalization& normalization() {

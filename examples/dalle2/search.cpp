@@ -82,11 +82,11 @@ dalle2::PictureEmbedder embedder(const ClipTool& clip) {
 
 // Brings the index up to date, saying what happened.
 void update(dalle2::PictureIndex& index, const std::string& folder, const std::stop_token& stop) {
-    ProgressBar bar;
+    ProgressBar bar{"pictures"};
     const dalle2::IndexUpdate done = index.update(
         folder, {.progress =
                      [&](std::size_t read, std::size_t total) {
-                         bar.update("pictures", static_cast<std::int64_t>(read),
+                         bar.update("index", static_cast<std::int64_t>(read),
                                     static_cast<std::int64_t>(total));
                      },
                  .on_skip =

@@ -40,6 +40,13 @@ struct LoadOptions {
     std::function<void(const std::string&)> on_component = nullptr;
 };
 
+inline AnySampler make_sampler(SamplerKind kind, const NoiseScheduleConfig& config,
+                               const LoadOptions& options) {
+    NoiseSchedule schedule(config, options.schedule_precision);
+    if (kind == SamplerKind::ddim) return DdimSampler(std::move(schedule), options.ddim);
+    return UnClipSampler(std::move(schedule));
+}
+
 // Reads the settings of a model directory at once, and makes each part on engine E when asked.
 // Throws IoError for what is missing, FormatError for damaged files, ConfigError for what is not
 // supported or does not fit together.
@@ -109,9 +116,7 @@ private:
         return load_component<Module, SameEngine>(directory, component, options.warn);
     }
     AnySampler sampler(SamplerKind kind, const NoiseScheduleConfig& config) const {
-        NoiseSchedule schedule(config, options.schedule_precision);
-        if (kind == SamplerKind::ddim) return DdimSampler(std::move(schedule), options.ddim);
-        return UnClipSampler(std::move(schedule));
+        return make_sampler(kind, config, options);
     }
 };
 
