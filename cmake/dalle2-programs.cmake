@@ -19,6 +19,12 @@ add_library(dalle2_kernels STATIC EXCLUDE_FROM_ALL ${CMAKE_CURRENT_BINARY_DIR}/d
 target_compile_definitions(dalle2_kernels PUBLIC DALLE2_SEPARATE_KERNELS)
 target_link_libraries(dalle2_kernels PUBLIC dalle2 PRIVATE dalle2_warnings)
 
+# What runs for moments and is compiled often: without the optimisations that take longest. The
+# kernels, where the time goes, are not among it.
+add_library(dalle2_quick_to_compile INTERFACE)
+target_compile_options(dalle2_quick_to_compile
+                       INTERFACE $<$<AND:$<CONFIG:Release>,$<CXX_COMPILER_ID:GNU,Clang,AppleClang>>:-O1>)
+
 # What a program of this project links: the library, its warnings, and FreeType where it is there.
 add_library(dalle2_program INTERFACE)
 target_link_libraries(dalle2_program INTERFACE dalle2_kernels dalle2_warnings)
