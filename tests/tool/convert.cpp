@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include <dalle2/io/picture.hpp>
 #include <dalle2/io/weight_files.hpp>
@@ -26,7 +27,7 @@ TEST_CASE(
     CHECK(fs::exists(folder / "parts/text_encoder/model-00001-of-00002.safetensors"));
     REQUIRE(run(folder, "convert parts whole --dtype float32 --as-variant fp32").status == 0);
     CHECK(fs::exists(folder / "whole/text_encoder/model.fp32.safetensors"));
-    for (const std::string model : {shipped, std::string("parts"), std::string("whole")})
+    for (const std::string& model : {shipped, std::string("parts"), std::string("whole")})
         REQUIRE(run(folder, "generate 'a red apple' --engine float32 --model " + model + " -o " +
                                 fs::path(model).filename().string() + ".png")
                     .status == 0);
@@ -50,11 +51,17 @@ TEST_CASE("convert refuses what it cannot do, and leaves nothing") {
     const TemporaryFolder folder;
     folder.write("full/file", "x");
     folder.write("empty.safetensors", "");
-    for (const std::string& arguments :
-         {std::string("none out"), shipped + " full", "full out", shipped + " out --dtype int8",
-          shipped + " out --max-shard-size 3XB", shipped + " out --max-shard-size -1",
-          std::string("empty.safetensors out"), std::string("empty.safetensors out.safetensors"),
-          shipped + " out --as-variant a/b", shipped + " out --variant fp16"}) {
+    const std::vector<std::string> all = {"none out",
+                                          shipped + " full",
+                                          "full out",
+                                          shipped + " out --dtype int8",
+                                          shipped + " out --max-shard-size 3XB",
+                                          shipped + " out --max-shard-size -1",
+                                          "empty.safetensors out",
+                                          "empty.safetensors out.safetensors",
+                                          shipped + " out --as-variant a/b",
+                                          shipped + " out2 --variant fp16"};
+    for (const std::string& arguments : all) {
         CAPTURE(arguments);
         const Run made = run(folder, "convert " + arguments);
         CHECK(made.status != 0);
