@@ -135,7 +135,24 @@ private:
             (!fs::is_directory(output, error) || !fs::is_empty(output)))
             throw dalle2::IoError("cannot convert to '" + output.string() +
                                   "': it is not an empty folder; give the name of a new one");
-        // Both in the model's own folder, for a network alone, and one below, for a pipeline.
+        // Under another name until it is complete.
+        const fs::path unfinished = output.string() + ".unfinished";
+        fs::remove_all(unfinished, error);
+        try {
+            convert_folders(input, unfinished);
+        } catch (...) {
+            fs::remove_all(unfinished, error);
+            throw;
+        }
+        fs::remove(output, error);  // an empty folder
+        fs::rename(unfinished, output, error);
+        if (error)
+            throw dalle2::IoError("cannot rename " + unfinished.string() + " to " +
+                                  output.string() + ": " + error.message());
+    }
+
+    // Both the model's own folder, for a network alone, and those in it, for a pipeline.
+    void convert_folders(const fs::path& input, const fs::path& output) {
         convert_folder(input, output, fs::weakly_canonical(input).filename().string());
         for (const fs::directory_entry& entry : fs::directory_iterator(input))
             if (entry.is_directory())
