@@ -129,8 +129,15 @@ private:
         ++count_;
     }
 
-    void convert_model(const fs::path& input, const fs::path& output) {
+    void convert_model(const fs::path& input, fs::path output) {
         std::error_code error;
+        if (!output.has_filename()) output = output.parent_path();  // "new/"
+        const std::string inside =
+            fs::weakly_canonical(output).lexically_relative(fs::weakly_canonical(input)).string();
+        if (!inside.starts_with(".."))
+            throw dalle2::IoError("cannot convert '" + settings_.input + "' to '" +
+                                  output.string() +
+                                  "', which is in it; give the name of a folder elsewhere");
         if (fs::exists(output, error) &&
             (!fs::is_directory(output, error) || !fs::is_empty(output)))
             throw dalle2::IoError("cannot convert to '" + output.string() +

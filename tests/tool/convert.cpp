@@ -25,7 +25,7 @@ TEST_CASE(
     CHECK(parts.out.starts_with("parts: 7 networks converted"));
     CHECK(fs::exists(folder / "parts/decoder/diffusion_pytorch_model.safetensors.index.json"));
     CHECK(fs::exists(folder / "parts/text_encoder/model-00001-of-00002.safetensors"));
-    REQUIRE(run(folder, "convert parts whole --dtype float32 --as-variant fp32").status == 0);
+    REQUIRE(run(folder, "convert parts whole/ --dtype float32 --as-variant fp32").status == 0);
     CHECK(fs::exists(folder / "whole/text_encoder/model.fp32.safetensors"));
     for (const std::string& model : {shipped, std::string("parts"), std::string("whole")})
         REQUIRE(run(folder, "generate 'a red apple' --engine float32 --model " + model + " -o " +
@@ -54,6 +54,7 @@ TEST_CASE("convert refuses what it cannot do, and leaves nothing") {
     const std::vector<std::string> all = {"none out",
                                           shipped + " full",
                                           "full out",
+                                          "full full/out",
                                           shipped + " out --dtype int8",
                                           shipped + " out --max-shard-size 3XB",
                                           shipped + " out --max-shard-size -1",
