@@ -132,8 +132,9 @@ private:
     void convert_model(const fs::path& input, fs::path output) {
         std::error_code error;
         if (!output.has_filename()) output = output.parent_path();  // "new/"
-        const std::string inside =
-            fs::weakly_canonical(output).lexically_relative(fs::weakly_canonical(input)).string();
+        const std::string inside = fs::weakly_canonical(fs::absolute(output))
+                                       .lexically_relative(fs::canonical(input))
+                                       .string();
         if (!inside.starts_with(".."))
             throw dalle2::IoError("cannot convert '" + settings_.input + "' to '" +
                                   output.string() +

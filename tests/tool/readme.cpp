@@ -24,9 +24,10 @@ std::vector<std::string> commands() {
     for (std::string line; std::getline(readme, line);) {
         if (!line.starts_with("    ./") && !line.starts_with("    dalle2 ")) continue;
         line = line.substr(4);
-        // Beyond the name of the command, which may be padded.
-        const std::size_t arguments =
-            line.find_first_not_of(' ', std::min(line.find("  "), line.size()));
+        // Beyond the name of the command, behind which spaces may stand.
+        const std::size_t name = std::min(line.find(' '), line.size());
+        const std::size_t padding = std::min(line.find(' ', name + 1), line.size());
+        const std::size_t arguments = line.find_first_not_of(' ', padding);
         if (const std::size_t remark = line.find("  ", std::min(arguments, line.size()));
             remark != std::string::npos)
             line.resize(remark);
