@@ -102,6 +102,7 @@
 #include <dalle2/engine/cpu.hpp>
 #include <dalle2/engine/cpu_tensor.hpp>
 #include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/on_engine.hpp>
 #include <dalle2/engine/reference.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 #include <dalle2/engine/trace.hpp>

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "../io/safetensors_bytes.hpp"
 #include "../io/temporary_folder.hpp"
 #include "bounded.hpp"
 
@@ -13,13 +14,6 @@ using namespace dalle2;
 using hostile::repeated;
 
 namespace {
-
-std::string with_header(const std::string& header, const std::string& data = "") {
-    const std::uint64_t length = header.size();
-    std::string bytes(sizeof length, '\0');
-    std::memcpy(bytes.data(), &length, sizeof length);
-    return bytes + header + data;
-}
 
 std::string small_file() {
     return with_header(R"({"__metadata__":{"format":"pt"},)"

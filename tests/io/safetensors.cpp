@@ -9,18 +9,12 @@
 #include <random>
 #include <string>
 
+#include "safetensors_bytes.hpp"
 #include "temporary_folder.hpp"
 
 using namespace dalle2;
 
 namespace {
-
-std::string with_header(const std::string& header, const std::string& data = "") {
-    const std::uint64_t length = header.size();
-    std::string bytes(sizeof length, '\0');
-    std::memcpy(bytes.data(), &length, sizeof length);
-    return bytes + header + data;
-}
 
 // A small file with two tensors of different types.
 std::string small_file() {

@@ -7,26 +7,13 @@
 #include <utility>
 #include <variant>
 
-#include <dalle2/core/bfloat16.hpp>
-#include <dalle2/engine/cpu.hpp>
 #include <dalle2/engine/engine_kind.hpp>
-#include <dalle2/engine/reference.hpp>
+#include <dalle2/engine/on_engine.hpp>
 #include <dalle2/pipeline/generate_options.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
 #include <dalle2/text/clip_tokenizer.hpp>
 
 namespace dalle2 {
-
-// Calls function(std::type_identity<E>{}) with the engine of that kind.
-template <class Function>
-auto on_engine(EngineKind kind, Function&& function) {
-    switch (kind) {
-        case EngineKind::reference: return function(std::type_identity<Reference>{});
-        case EngineKind::cpu_float: return function(std::type_identity<Cpu<float>>{});
-        case EngineKind::cpu_bfloat16: break;
-    }
-    return function(std::type_identity<Cpu<bfloat16>>{});
-}
 
 // Kinds: a pipeline of each engine in the order of EngineKind, all in memory; then the same with
 // networks on demand.

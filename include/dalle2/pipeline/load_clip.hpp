@@ -24,6 +24,7 @@
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/engine/cpu.hpp>
 #include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/on_engine.hpp>
 #include <dalle2/engine/reference.hpp>
 #include <dalle2/io/hub_cache.hpp>
 #include <dalle2/io/model_directory.hpp>
@@ -271,12 +272,9 @@ Clip load_clip_on(const std::filesystem::path& path, const ClipLoadOptions& opti
 
 // The same on the engine that the options name.
 inline Clip load_clip(const std::filesystem::path& path, const ClipLoadOptions& options = {}) {
-    switch (options.engine) {
-        case EngineKind::reference: return load_clip_on<Reference>(path, options);
-        case EngineKind::cpu_float: return load_clip_on<Cpu<float>>(path, options);
-        case EngineKind::cpu_bfloat16: break;
-    }
-    return load_clip_on<Cpu<bfloat16>>(path, options);
+    return on_engine(options.engine, [&]<Engine E>(std::type_identity<E>) {
+        return load_clip_on<E>(path, options);
+    });
 }
 
 }  // namespace dalle2
