@@ -9,18 +9,18 @@
 namespace dalle2::kernels {
 
 // F(m×m, 3×3): m×m output pixels, a tile, come from (m + 2)² products of a transformed input tile
-// and transformed weights instead of 9·m². The same element of all tiles, of all channels and of all
-// outputs meet in one matrix product, so there are (m + 2)² matrix products in all.
+// and transformed weights instead of 9·m². The same element of all tiles, of all channels and of
+// all outputs meet in one matrix product, so there are (m + 2)² matrix products in all.
 //
-// A task is a block of tiles and a group of panels. It transforms the block's inputs, then for up to
-// four panels their weights, multiplies some tiles at a time, so that the products stay in the
+// A task is a block of tiles and a group of panels. It transforms the block's inputs, then for up
+// to four panels their weights, multiplies some tiles at a time, so that the products stay in the
 // second-level cache, and transforms those back. The transformed weights are never kept: to make
 // them costs little beside a block of tiles, and nearly twice the model's memory would be taken.
 template <class T>
 struct WinogradPlan : ConvProblem<T> {
     static constexpr int64 most_rows = ConvPlan<T>::most_rows;
     static constexpr int64 panels_at_once = 4;
-    static constexpr int64 input_bytes = 6 * 1024 * 1024;     // of a block, transformed
+    static constexpr int64 input_bytes = 6 * 1024 * 1024;  // of a block, transformed
     static constexpr int64 product_bytes = 384 * 1024;
 
     int64 tile;      // m
@@ -31,8 +31,9 @@ struct WinogradPlan : ConvProblem<T> {
     int64 tiles_per_block, tiles_at_once;
     int64 inputs_at, weights_at, products_at, scratch_bytes;  // of a task
 
-    // How far the elements of a tile lie apart, in elements of U: `count` of them rounded up to an odd
-    // number of cache lines, because at a power of two all would meet in the same sets of a cache.
+    // How far the elements of a tile lie apart, in elements of U: `count` of them rounded up to an
+    // odd number of cache lines, because at a power of two all would meet in the same sets of a
+    // cache.
     template <class U>
     static int64 apart(int64 count) {
         constexpr int64 line = 64 / static_cast<int64>(sizeof(U));
@@ -82,11 +83,11 @@ void divide(WinogradPlan<T>& plan, int64 threads) {
             std::max<int64>(plan.panels_at_once, (plan.panels_per_group / 2 + 3) / 4 * 4);
     plan.groups = (plan.panels + plan.panels_per_group - 1) / plan.panels_per_group;
 
-    const int64 product_row =
-        plan.panels_at_once * panel_width * static_cast<int64>(sizeof(float));
+    const int64 product_row = plan.panels_at_once * panel_width * static_cast<int64>(sizeof(float));
     // Whole calls of the micro-kernels, which take 6, 8 or 12 rows.
-    plan.tiles_at_once = std::min((plan.tiles_per_block + 23) / 24 * 24,
-                                  std::max<int64>(1, plan.product_bytes / (elements * product_row * 24)) * 24);
+    plan.tiles_at_once =
+        std::min((plan.tiles_per_block + 23) / 24 * 24,
+                 std::max<int64>(1, plan.product_bytes / (elements * product_row * 24)) * 24);
 
     const auto aligned = [](int64 bytes) { return (bytes + 63) / 64 * 64; };
     plan.inputs_at =
