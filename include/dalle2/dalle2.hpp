@@ -110,6 +110,7 @@
 #include <dalle2/nn/added_kv_attention.hpp>
 #include <dalle2/nn/attention_mask.hpp>
 #include <dalle2/nn/copy_weights.hpp>
+#include <dalle2/nn/keys_and_values.hpp>
 #include <dalle2/nn/layers.hpp>
 #include <dalle2/nn/resnet_block.hpp>
 #include <dalle2/nn/timestep_embedding.hpp>
@@ -158,6 +159,7 @@
 #include <dalle2/decoder/config.hpp>
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
+#include <dalle2/decoder/unet_times.hpp>
 
 #include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>
