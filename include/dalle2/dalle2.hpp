@@ -145,7 +145,10 @@
 
 #include <dalle2/diffusion/ddim_sampler.hpp>
 #include <dalle2/diffusion/denoise.hpp>
+#include <dalle2/diffusion/dpm_solver_sampler.hpp>
+#include <dalle2/diffusion/euler_sampler.hpp>
 #include <dalle2/diffusion/guidance.hpp>
+#include <dalle2/diffusion/heun_sampler.hpp>
 #include <dalle2/diffusion/noise_schedule.hpp>
 #include <dalle2/diffusion/prediction.hpp>
 #include <dalle2/diffusion/sampler.hpp>
