@@ -75,10 +75,13 @@
 
 #include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/attention_plan.hpp>
+#include <dalle2/kernels/byte_range.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/copy.hpp>
 #include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
+#include <dalle2/kernels/int8.hpp>
+#include <dalle2/kernels/int8_weights.hpp>
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/kernels.hpp>
 #include <dalle2/kernels/norm.hpp>

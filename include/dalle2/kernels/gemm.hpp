@@ -18,7 +18,8 @@ void run(ConvPlan<T>& plan) {
 }
 
 template <class T>
-void set_weights(ConvPlan<T>& plan, const PackedWeights<T>& w, const float* bias, T* y) {
+void set_weights(ConvPlan<T>& plan, const PackedWeights<T>& w, const float* bias,
+                 typename Product<T>::Value* y) {
     plan.kernel_height = w.kernel_height();
     plan.kernel_width = w.kernel_width();
     plan.w = w.data();
@@ -31,7 +32,8 @@ void set_weights(ConvPlan<T>& plan, const PackedWeights<T>& w, const float* bias
 }
 
 template <class T>
-void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const float* bias, T* y) {
+ConvPlan<T> conv_plan(const Conv2dShape& s, const typename Product<T>::Value* x,
+                      const PackedWeights<T>& w, const float* bias, typename Product<T>::Value* y) {
     ConvPlan<T> plan{};
     plan.x = x;
     plan.batch = s.batch, plan.height = s.height, plan.width = s.width,
@@ -39,6 +41,12 @@ void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const f
     plan.stride = s.stride, plan.pad_y = plan.pad_x = s.padding;
     plan.out_height = s.out_height(), plan.out_width = s.out_width();
     set_weights(plan, w, bias, y);
+    return plan;
+}
+
+template <class T>
+void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const float* bias, T* y) {
+    ConvPlan<T> plan = conv_plan(s, x, w, bias, y);
     run(plan);
 }
 

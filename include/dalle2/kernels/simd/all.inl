@@ -1,5 +1,7 @@
 // Every kernel family, written once over the vectors of the namespace that includes it.
+#include <dalle2/kernels/simd/bytes.inl>
 #include <dalle2/kernels/simd/gemm.inl>
+#include <dalle2/kernels/simd/int8.inl>
 #include <dalle2/kernels/simd/weight_gradient.inl>
 #include <dalle2/kernels/simd/math.inl>
 #include <dalle2/kernels/simd/elementwise.inl>
