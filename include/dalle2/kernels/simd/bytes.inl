@@ -1,6 +1,17 @@
 // Numbers as bytes, as products with int8 weights take them. Included inside a namespace and a target region.
 
+// Sixteen-bit whole numbers: of a vector, and of a part of it.
 typedef std::int16_t vh __attribute__((vector_size(4 * lanes)));
+typedef std::int16_t vh8 __attribute__((vector_size(16)));
+
+template <class V>
+DALLE2_INLINE V smaller(V a, V b) {
+    return a < b ? a : b;
+}
+template <class V>
+DALLE2_INLINE V larger(V a, V b) {
+    return a > b ? a : b;
+}
 
 DALLE2_INLINE Extremes extremes(int64 n, const bfloat16* x) {
     vh low{}, high{};
@@ -9,11 +20,22 @@ DALLE2_INLINE Extremes extremes(int64 n, const bfloat16* x) {
         vh bits;
         __builtin_memcpy(&bits, x + i, sizeof bits);
         const vh order = bits ^ ((bits >> 15) & 0x7fff);
-        low = order < low ? order : low;
-        high = order > high ? order : high;
+        low = smaller(order, low);
+        high = larger(order, high);
     }
-    Extremes found;
-    for (int j = 0; j < 2 * lanes; ++j) found.add({low[j], high[j]});
+    vh8 lows[lanes / 4], highs[lanes / 4];
+    __builtin_memcpy(lows, &low, sizeof low);
+    __builtin_memcpy(highs, &high, sizeof high);
+    vh8 a = lows[0], b = highs[0];
+    DALLE2_UNROLL for (int part = 1; part < lanes / 4; ++part) {
+        a = smaller(a, lows[part]);
+        b = larger(b, highs[part]);
+    }
+    a = smaller(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3));
+    b = larger(b, __builtin_shufflevector(b, b, 4, 5, 6, 7, 0, 1, 2, 3));
+    a = smaller(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5));
+    b = larger(b, __builtin_shufflevector(b, b, 2, 3, 0, 1, 6, 7, 4, 5));
+    Extremes found = {std::min(a[0], a[1]), std::max(b[0], b[1])};
     for (; i < n; ++i) {
         std::int16_t bits;
         __builtin_memcpy(&bits, x + i, sizeof bits);
