@@ -186,7 +186,8 @@ TEST_CASE(
         std::fill(d.bias.begin(), d.bias.end(), 0.0f);
         const std::vector<double> right = expected(s, d);
         const double allowed = 1e-6 * static_cast<double>(std::abs(value)) + 1e-300;
-        for_each_isa([&] { CHECK(worst_error(convolve(s, d, pack(s, d.w)), right, allowed) <= 1); });
+        for_each_isa(
+            [&] { CHECK(worst_error(convolve(s, d, pack(s, d.w)), right, allowed) <= 1); });
     }
     // Far apart, and too small for a byte to tell from zero: nothing overflows or divides by zero.
     for (const float value : {3e38f, 1e-39f}) {
