@@ -107,6 +107,7 @@
 #include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/engine/cpu_tensor.hpp>
 #include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/int8_calibration.hpp>
 #include <dalle2/engine/int8_rule.hpp>
 #include <dalle2/engine/on_engine.hpp>
 #include <dalle2/engine/reference.hpp>
@@ -168,6 +169,7 @@
 
 #include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/calibrate_int8.hpp>
 #include <dalle2/pipeline/clip_towers.hpp>
 #include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/decoder.hpp>
