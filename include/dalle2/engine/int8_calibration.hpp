@@ -1,5 +1,6 @@
-// An engine that measures what int8 weights would do to each layer: it computes in bfloat16, and
-// beside each layer that could take int8 what int8 makes of the same input.
+// An engine that measures what int8 weights would do: to each layer, by computing in bfloat16 and
+// beside it what int8 makes of the same input; and to a network, by computing the chosen layers in
+// int8.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +21,7 @@ struct Int8Measurement {
     std::int64_t multiply_adds = 0;  // of all runs
     // Signal to noise of the worst run, in dB; infinite before the first.
     double decibels = std::numeric_limits<double>::infinity();
+    bool chosen = false;  // to be int8
 };
 
 // What happened on the Int8Calibration engine, on this thread, while a Scope of it lived.
@@ -42,6 +44,9 @@ public:
         thread_local Int8CalibrationLog* log = nullptr;
         return log;
     }
+
+    // Measure each layer, or compute the chosen ones in int8? The former until told.
+    bool measuring = true;
 
     // Weights that are loaded from now on belong to this component.
     void begin(const std::string& component) { component_ = component; }
@@ -78,20 +83,27 @@ struct Int8Calibration : Cpu<bfloat16> {
     static Array store(const Parameter& parameter) { return Cpu<bfloat16>::store(parameter); }
 
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
-        const Tensor y = Cpu<bfloat16>::linear(x, weight, bias);
-        if (weight.measurement)
-            compare(y, linear_with(weight.int8(), x, weight.shape(), bias), weight);
-        return y;
+        return in_both(
+            weight, [&] { return Cpu<bfloat16>::linear(x, weight, bias); },
+            [&] { return linear_with(weight.int8(), x, weight.shape(), bias); });
     }
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Conv2dOptions& o) {
-        const Tensor y = Cpu<bfloat16>::conv2d(x, weight, bias, o);
-        if (weight.measurement)
-            compare(y, conv2d_with(weight.int8(), x, weight.shape(), bias, o), weight);
-        return y;
+        return in_both(
+            weight, [&] { return Cpu<bfloat16>::conv2d(x, weight, bias, o); },
+            [&] { return conv2d_with(weight.int8(), x, weight.shape(), bias, o); });
     }
 
 private:
+    template <class Usual, class Int8>
+    static Tensor in_both(const Parameter& weight, const Usual& usual, const Int8& int8) {
+        if (!weight.measurement) return usual();
+        const Int8CalibrationLog* log = Int8CalibrationLog::current();
+        if (log && !log->measuring) return weight.measurement->chosen ? int8() : usual();
+        const Tensor y = usual();
+        compare(y, int8(), weight);
+        return y;
+    }
     static void compare(const Tensor& y, const Tensor& rounded, const Parameter& weight) {
         constexpr std::int64_t piece = 1 << 15;
         const std::int64_t pieces = (y.count() + piece - 1) / piece;
