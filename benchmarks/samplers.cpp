@@ -52,7 +52,7 @@ struct Options {
                                          dalle2::sampler_names.end()};
     std::vector<std::int64_t> steps = {2, 3, 5, 10, 25};
     std::optional<std::int64_t> decoder_steps;
-    bool log_snr = false;
+    std::string spacing;
     int prompts = 256, distance_prompts = 32, threads = 0;
     std::int64_t distance_steps = 250;
     std::size_t batch = 16;
@@ -134,26 +134,20 @@ private:
     template <class Stage>
     Stage with_sampler(Stage stage, dalle2::SamplerKind kind) const {
         const dalle2::NoiseSchedule schedule = stage.sampler.schedule();
-        const auto spacing =
-            options_.log_snr ? dalle2::TimestepSpacing::log_snr : dalle2::TimestepSpacing::even;
-        switch (kind) {
-            case dalle2::SamplerKind::dpm_solver:
-            case dalle2::SamplerKind::sde_dpm_solver:
-                stage.sampler = dalle2::DpmSolverSampler(
-                    schedule, {.stochastic = kind == dalle2::SamplerKind::sde_dpm_solver,
-                               .spacing = spacing});
-                break;
-            case dalle2::SamplerKind::euler:
-            case dalle2::SamplerKind::euler_ancestral:
-                stage.sampler = dalle2::EulerSampler(
-                    schedule, {.ancestral = kind == dalle2::SamplerKind::euler_ancestral,
-                               .spacing = spacing});
-                break;
-            case dalle2::SamplerKind::heun:
-                stage.sampler = dalle2::HeunSampler(schedule, {.spacing = spacing});
-                break;
-            default: stage.sampler = dalle2::make_sampler(kind, schedule);
-        }
+        stage.sampler = dalle2::make_sampler(kind, schedule);
+        if (options_.spacing.empty()) return stage;
+        const auto spacing = options_.spacing == "even" ? dalle2::TimestepSpacing::even
+                                                        : dalle2::TimestepSpacing::log_snr;
+        if (kind == dalle2::SamplerKind::dpm_solver || kind == dalle2::SamplerKind::sde_dpm_solver)
+            stage.sampler = dalle2::DpmSolverSampler(
+                schedule,
+                {.stochastic = kind == dalle2::SamplerKind::sde_dpm_solver, .spacing = spacing});
+        if (kind == dalle2::SamplerKind::euler || kind == dalle2::SamplerKind::euler_ancestral)
+            stage.sampler = dalle2::EulerSampler(
+                schedule,
+                {.ancestral = kind == dalle2::SamplerKind::euler_ancestral, .spacing = spacing});
+        if (kind == dalle2::SamplerKind::heun)
+            stage.sampler = dalle2::HeunSampler(schedule, {.spacing = spacing});
         return stage;
     }
 
@@ -292,8 +286,10 @@ int main(int argc, char** argv) {
     app.add_option("--decoder-steps", options.decoder_steps,
                    "Of the decoder where another stage is measured; otherwise the model's default")
         ->check(CLI::Range(1, 1000).description(""));
-    app.add_flag("--log-snr", options.log_snr,
-                 "dpm++, euler and heun at even distances of log(alpha/sigma), not of time");
+    app.add_option("--spacing", options.spacing,
+                   "Where dpm++, euler and heun look: even (timesteps) or log-snr; otherwise each "
+                   "as it is by default")
+        ->check(CLI::IsMember({"even", "log-snr"}).description(""));
     app.add_option("--prompts", options.prompts, "How many")
         ->check(CLI::Range(3, 1'000'000))
         ->capture_default_str();
