@@ -316,7 +316,8 @@ int main(int argc, char** argv) {
     app.add_option("--engine", options.engine,
                    "reference, float32, bfloat16 or int8; otherwise the fastest here");
     app.add_option("--threads", options.threads, "0: one for each core")->capture_default_str();
-    app.add_option("--sampler", options.sampler, "unclip or ddim")->capture_default_str();
+    app.add_option("--sampler", options.sampler, "As of dalle2 generate, of all stages")
+        ->capture_default_str();
     app.add_option("--prior-steps", options.generate.prior_steps, "Otherwise the model's default");
     app.add_option("--steps", options.generate.decoder_steps, "Of the decoder");
     app.add_option("--super-res-steps", options.generate.super_resolution_steps,

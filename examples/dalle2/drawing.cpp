@@ -68,6 +68,10 @@ private:
 
 }  // namespace
 
+std::vector<std::string> sampler_names() {
+    return {dalle2::sampler_names.begin(), dalle2::sampler_names.end()};
+}
+
 std::string number_text(double value) {
     std::ostringstream text;
     text << value;
@@ -93,9 +97,17 @@ void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
         .add_option("--guidance", settings.guidance,
                     "How far to follow the condition: higher is closer to it, less varied")
         ->check(finite());
-    command.add_option("--sampler", settings.sampler, "unclip (random steps) or ddim")
-        ->check(CLI::IsMember({"unclip", "ddim"}).description(""))
+    command
+        .add_option("--sampler", settings.sampler,
+                    "How steps follow from what the networks predict: unclip (random, as the model "
+                    "was trained), dpm++ (for few steps; dpm++-sde: random), ddim, euler, "
+                    "euler-ancestral, heun (each step twice the work)")
+        ->check(CLI::IsMember(sampler_names()).description(""))
         ->capture_default_str();
+    command
+        .add_option("--super-res-sampler", settings.super_res_sampler,
+                    "Of the upsampler, if not the same")
+        ->check(CLI::IsMember(sampler_names()).description(""));
     command
         .add_option("--eta", settings.eta,
                     "Randomness of ddim's steps: 0 none, 1 as much as in training")
@@ -143,6 +155,8 @@ Drawing::Drawing(const DrawingSettings& settings) : settings_(settings) {
 dalle2::LoadOptions Drawing::load_options() {
     const dalle2::SamplerKind sampler =
         dalle2::sampler_kind_from_name(settings_.sampler, "--sampler");
+    const dalle2::SamplerKind super_res_sampler = dalle2::sampler_kind_from_name(
+        settings_.super_res_sampler.value_or(settings_.sampler), "--super-res-sampler");
     const dalle2::EngineKind engine = dalle2::engine_kind_from_name(settings_.engine, "--engine");
     return {
         .engine = engine,
@@ -150,7 +164,7 @@ dalle2::LoadOptions Drawing::load_options() {
         .variant = settings_.variant,
         .prior_sampler = sampler,
         .decoder_sampler = sampler,
-        .super_resolution_sampler = sampler,
+        .super_resolution_sampler = super_res_sampler,
         .ddim = {.eta = settings_.eta},
         .warn = warn,
         .on_component = [this](const std::string& component) { bar_.begin("load " + component); }};
@@ -168,6 +182,8 @@ dalle2::PngText Drawing::describe(const dalle2::GenerationDefaults& defaults) co
         {"super_res_steps",
          std::to_string(settings_.super_res_steps.value_or(defaults.super_resolution_steps))},
         {"guidance", number_text(settings_.guidance.value_or(defaults.decoder_guidance_scale))}};
+    if (settings_.super_res_sampler)
+        text.emplace_back("super_res_sampler", *settings_.super_res_sampler);
     if (settings_.noise != "float32") text.emplace_back("noise", settings_.noise);
     if (settings_.sampler == "ddim") text.emplace_back("eta", number_text(settings_.eta));
     return text;

@@ -29,6 +29,7 @@ struct DrawingSettings {
     std::string noise = "float32";
     std::string memory = "auto";
     std::string sampler = "unclip";
+    std::optional<std::string> super_res_sampler;
     double eta = 0;
     std::uint64_t seed = 0;
     std::int64_t count = 1;
@@ -40,6 +41,9 @@ struct DrawingSettings {
 void add_drawing_options(CLI::App& command, DrawingSettings& settings);
 
 std::string number_text(double value);
+
+// As --sampler takes them.
+std::vector<std::string> sampler_names();
 
 // The pictures of a call, one for each seed, drawn and written.
 class Drawing {

@@ -210,5 +210,5 @@ TEST_CASE("dalle2::load gives the engine and samplers that are asked for") {
                          "--engine: engine \"int4\" is not supported; supported are \"reference\", "
                          "\"float32\", \"bfloat16\" and \"int8\"",
                          ConfigError);
-    CHECK_THROWS_AS(sampler_kind_from_name("plms", "--sampler"), ConfigError);
+    CHECK_THROWS_AS(sampler_kind_from_name("rk4", "--sampler"), ConfigError);
 }

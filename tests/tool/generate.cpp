@@ -70,7 +70,8 @@ TEST_CASE("a grid shows what each seed makes alone") {
 TEST_CASE("every engine and sampler makes a picture") {
     const WithModel model;
     for (const char* engine : {"reference", "float32", "bfloat16"})
-        for (const char* sampler : {"unclip", "ddim"}) {
+        for (const char* sampler :
+             {"unclip", "ddim", "dpm++", "dpm++-sde", "euler", "euler-ancestral", "heun"}) {
             const Run made = model.generate(std::string("owl --engine ") + engine + " --sampler " +
                                             sampler + " -o " + engine + sampler + ".png");
             CHECK_MESSAGE(made.status == 0, made.err);
@@ -127,7 +128,7 @@ TEST_CASE("bad options and prompts are one line, exit status not 0, and write no
                                   "red --guidance nan",
                                   "red --guidance inf",
                                   "red --prior-guidance nan",
-                                  "red --sampler euler",
+                                  "red --sampler rk4",
                                   "red --engine gpu",
                                   "red --threads -1",
                                   "red --threads 5000",

@@ -128,10 +128,10 @@ inline NoiseScheduleConfig upsampler_schedule() {
     return schedule_config(VarianceType::fixed_small_log, 1);
 }
 
-// How the model wants to be run. Chosen by benchmarks/quality.
+// How the model wants to be run. Chosen by benchmarks/quality and benchmarks/samplers.
 inline GenerationDefaults generation_defaults() {
     return {.prior_steps = 25,
-            .decoder_steps = 25,
+            .decoder_steps = 5,
             .super_resolution_steps = 3,
             .prior_guidance_scale = 1.0,
             .decoder_guidance_scale = 1.0};
