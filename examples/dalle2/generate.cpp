@@ -66,7 +66,7 @@ void warn_about(const std::string& prompt, const dalle2::ClipTokenizer& tokenize
 void generate(const GenerateSettings& settings, const std::stop_token& stop) {
     check_prompt(settings.prompt);
     Drawing drawing(settings.drawing);
-    const dalle2::Pipeline pipeline = dalle2::load(settings.drawing.model, drawing.load_options());
+    const dalle2::Pipeline pipeline = dalle2::load<dalle2::AllEngines>(settings.drawing.model, drawing.load_options());
     warn_about(settings.prompt, pipeline.tokenizer());
     const dalle2::GenerationDefaults& defaults = pipeline.defaults();
     drawing.run(

@@ -40,33 +40,57 @@ inline std::string counted_names(const std::vector<std::string>& names, const ch
     return text + (names.size() > most ? ", …);" : ");");
 }
 
+// The names and shapes of a module's parameters.
+using ParameterShapes = std::vector<std::pair<std::string, Shape>>;
+template <class Module>
+ParameterShapes parameter_shapes(const Module& module) {
+    ParameterShapes shapes;
+    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
+        shapes.emplace_back(name, parameter.shape());
+    });
+    return shapes;
+}
+
+inline void check_weights(const ParameterShapes& parameters, const WeightFiles& file) {
+    std::set<std::string> expected;
+    std::vector<std::string> missing, misshapen, unknown;
+    for (const auto& [name, shape] : parameters) {
+        expected.insert(name);
+        if (!file.contains(name)) {
+            missing.push_back(name);
+        } else if (file.shape(name) != shape) {
+            misshapen.push_back(name + " is " + to_string(file.shape(name)) + ", expected " +
+                                to_string(shape));
+        }
+    }
+    for (const std::string& name : file.names())
+        if (!expected.contains(name) && !is_ignored_tensor(name)) unknown.push_back(name);
+    if (!missing.empty() || !misshapen.empty() || !unknown.empty()) {
+        std::string problems = counted_names(missing, "missing") +
+                               counted_names(misshapen, "of another shape") +
+                               counted_names(unknown, "unknown");
+        problems.pop_back();
+        throw FormatError(file.path().string() + " does not fit the model's config.json: of " +
+                          std::to_string(expected.size()) + " tensors" + problems);
+    }
+}
+
+inline void warn_of_bad_values(const Array& values, const std::string& name,
+                               const WeightFiles& file, const Warn& warn) {
+    const auto bad =
+        std::count_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
+    if (bad > 0 && warn)
+        warn(file.path().string() + ": the tensor " + name + " contains " + std::to_string(bad) +
+             " values that are infinite or not a number; the results will be useless");
+}
+
 }  // namespace detail
 
 // Throws one FormatError that names the tensors which are missing, unknown or misshapen, unless
 // `file` has exactly the names and shapes of the module's parameters.
 template <class Module>
 void check_weights(const Module& module, const WeightFiles& file) {
-    std::set<std::string> expected;
-    std::vector<std::string> missing, misshapen, unknown;
-    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
-        expected.insert(name);
-        if (!file.contains(name)) {
-            missing.push_back(name);
-        } else if (file.shape(name) != parameter.shape()) {
-            misshapen.push_back(name + " is " + to_string(file.shape(name)) + ", expected " +
-                                to_string(parameter.shape()));
-        }
-    });
-    for (const std::string& name : file.names())
-        if (!expected.contains(name) && !detail::is_ignored_tensor(name)) unknown.push_back(name);
-    if (!missing.empty() || !misshapen.empty() || !unknown.empty()) {
-        std::string problems = detail::counted_names(missing, "missing") +
-                               detail::counted_names(misshapen, "of another shape") +
-                               detail::counted_names(unknown, "unknown");
-        problems.pop_back();
-        throw FormatError(file.path().string() + " does not fit the model's config.json: of " +
-                          std::to_string(expected.size()) + " tensors" + problems);
-    }
+    detail::check_weights(detail::parameter_shapes(module), file);
 }
 
 // Loads every parameter of `module`; a tensor's pages of the file leave memory after it. Throws as
@@ -76,12 +100,7 @@ void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nu
     check_weights(module, file);
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         const Array values = file.to_array(name);
-        const auto bad =
-            std::count_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
-        if (bad > 0 && warn)
-            warn(file.path().string() + ": the tensor " + name + " contains " +
-                 std::to_string(bad) +
-                 " values that are infinite or not a number; the results will be useless");
+        detail::warn_of_bad_values(values, name, file, warn);
         E::load(parameter, values);
         file.forget(name);
     });

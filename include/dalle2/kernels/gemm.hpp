@@ -87,7 +87,7 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.packed_x = packed_x.get(), plan.packed_dy = packed_dy.get(), plan.zeros = zeros.get();
     plan.dw = dw, plan.dbias = dbias;
 
-    const VectorKernels<T> kernels = vector_kernels<T>();
+    const VectorGradients<T> kernels = vector_gradients<T>();
     parallel_for(plan.groups * (plan.in_rows + plan.strip_rows),
                  [&](int64 task, int) { kernels.weight_pack_task(plan, task); });
     parallel_for(plan.tasks(), [&](int64 task, int thread) {

@@ -16,4 +16,14 @@ template VectorKernels<bfloat16> avx512::table<bfloat16>();
 template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
 #endif
 
+template VectorGradients<float> portable::gradient_table<float>();
+template VectorGradients<bfloat16> portable::gradient_table<bfloat16>();
+#if DALLE2_X86
+template VectorGradients<float> avx2::gradient_table<float>();
+template VectorGradients<bfloat16> avx2::gradient_table<bfloat16>();
+template VectorGradients<float> avx512::gradient_table<float>();
+template VectorGradients<bfloat16> avx512::gradient_table<bfloat16>();
+template VectorGradients<bfloat16> avx512_bf16::gradient_table<bfloat16>();
+#endif
+
 }  // namespace dalle2::kernels

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,14 +15,11 @@
 #include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/picture_encoder.hpp>
 #include <dalle2/pipeline/upsampler.hpp>
 
 namespace dalle2 {
-
-// What of a model is in memory between calls: all of it; or nothing, each network being loaded when
-// its turn comes and released after it. The pictures are the same.
-enum class Residency { whole, in_turn };
 
 struct LoadOptions {
     EngineKind engine = fastest_engine();
@@ -83,29 +81,38 @@ struct PartLoader {
         return {load<TextProjection>("text_proj"), load<UNet>("decoder"),
                 sampler(options.decoder_sampler, configs.decoder_scheduler)};
     }
-    Upsampler<E, AnySampler> upsampler() const {
-        UNet<E> first = load<UNet>("super_res_first");
-        std::optional<UNet<E>> last;
-        if (configs.super_res_last) last = load<UNet>("super_res_last");
-        return {std::move(first), std::move(last),
-                sampler(options.super_resolution_sampler, configs.super_res_scheduler)};
+    // Its networks are never needed at the same time. `shared` is this loader, which they keep
+    // where they are loaded in turn.
+    static Upsampler<E, AnySampler> upsampler(const std::shared_ptr<const PartLoader>& shared,
+                                              Residency residency) {
+        const auto network = [&](const std::string& component) {
+            return OnDemand<UNet<E>>(
+                residency, [shared, component] { return shared->template load<UNet>(component); });
+        };
+        const ModelConfigs& configs = shared->configs;
+        OnDemand<UNet<E>> first = network("super_res_first");
+        std::optional<OnDemand<UNet<E>>> last;
+        if (configs.super_res_last) last = network("super_res_last");
+        return {
+            std::move(first), std::move(last),
+            shared->sampler(shared->options.super_resolution_sampler, configs.super_res_scheduler)};
     }
 
     // Throws what the parts would throw when they are made, as far as it can be seen without
-    // reading weights: of all parts but those that take a text or a picture to an image embedding.
+    // reading weights: of all parts but the tokenizer and those that take a text or a picture to an
+    // image embedding.
     void check() const {
-        (void)tokenizer();
-        check_component<ClipTextEncoder>(directory, "text_encoder");
-        check_component<TextProjection>(directory, "text_proj");
-        check_component<UNet>(directory, "decoder");
-        check_component<UNet>(directory, "super_res_first");
-        if (configs.super_res_last) check_component<UNet>(directory, "super_res_last");
+        check_component<ClipTextEncoder, E>(directory, "text_encoder");
+        check_component<TextProjection, E>(directory, "text_proj");
+        check_component<UNet, E>(directory, "decoder");
+        check_component<UNet, E>(directory, "super_res_first");
+        if (configs.super_res_last) check_component<UNet, E>(directory, "super_res_last");
     }
 
-    void check_prior() const { check_component<PriorTransformer>(directory, "prior"); }
+    void check_prior() const { check_component<PriorTransformer, E>(directory, "prior"); }
     void check_picture_encoder() const {
         (void)directory.config_path("feature_extractor");
-        check_component<ClipImageEncoder>(directory, "image_encoder");
+        check_component<ClipImageEncoder, E>(directory, "image_encoder");
     }
 
 private:

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include <dalle2/decoder/unet.hpp>
 #include <dalle2/diffusion/unclip_sampler.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
 
@@ -16,11 +18,12 @@ namespace dalle2 {
 
 template <Engine E, Sampler S = UnClipSampler>
 struct Upsampler {
-    UNet<E> first;                // for all steps but the last
-    std::optional<UNet<E>> last;  // for the last step; without it, `first` does that too
+    OnDemand<UNet<E>> first;                // for all steps but the last
+    std::optional<OnDemand<UNet<E>>> last;  // for the last step; without it, `first` does that too
     S sampler;
 
-    Upsampler(UNet<E> first_part, std::optional<UNet<E>> last_part, S sampler_part)
+    Upsampler(OnDemand<UNet<E>> first_part, std::optional<OnDemand<UNet<E>>> last_part,
+              S sampler_part)
         : first(std::move(first_part)),
           last(std::move(last_part)),
           sampler(std::move(sampler_part)) {}
@@ -35,27 +38,37 @@ struct Upsampler {
                               "; expected 1, because there is no text to be guided by");
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
-        const auto enlarged = E::from_array(enlarge(pictures));
+        std::shared_ptr<const UNet<E>> unet = first.get();
+        const std::int64_t size = unet->config.sample_size;
+        const auto enlarged = E::from_array(enlarge(pictures, size));
 
-        const auto draw = [&, batch = shape_of(pictures)[0]] {
-            const std::int64_t size = first.config.sample_size;
-            return normal_pictures(generator, {batch, size, size, first.config.in_channels / 2});
+        const auto draw = [&generator, shape = Shape{shape_of(pictures)[0], size, size,
+                                                     unet->config.in_channels / 2}] {
+            return normal_pictures(generator, shape);
         };
         std::int64_t step = 0;
         return detail::run_diffusion(
             sampler, draw(), options,
             [&](const Array& x, std::span<const double> timesteps) {
-                const UNet<E>& unet = ++step == options.steps && last ? *last : first;
+                if (++step == options.steps && last) {
+                    unet = nullptr;  // first, so that only one of the two is in memory
+                    unet = last->get();
+                }
                 return E::to_array(
-                    unet(E::concatenate({E::from_array(x), enlarged}, -1), timesteps));
+                    (*unet)(E::concatenate({E::from_array(x), enlarged}, -1), timesteps));
             },
             draw);
     }
 
     // What the network sees of the small pictures: clamped to ±1, then resized.
-    Array enlarge(Array pictures) const {
+    Array enlarge(const Array& pictures) const {
+        return enlarge(pictures, first.get()->config.sample_size);
+    }
+
+private:
+    static Array enlarge(Array pictures, std::int64_t size) {
         for (float& value : pictures) value = std::clamp(value, -1.0f, 1.0f);
-        return resize_bicubic(pictures, first.config.sample_size, first.config.sample_size);
+        return resize_bicubic(pictures, size, size);
     }
 };
 
