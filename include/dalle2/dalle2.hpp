@@ -29,6 +29,7 @@
 #pragma once
 
 #include <dalle2/core/activation.hpp>
+#include <dalle2/core/arena.hpp>
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/buffer_pool.hpp>
@@ -84,6 +85,7 @@
 #include <dalle2/kernels/norm.hpp>
 #include <dalle2/kernels/norm_piece.hpp>
 #include <dalle2/kernels/pack.hpp>
+#include <dalle2/kernels/pack_rows.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/parallel.hpp>
 #include <dalle2/kernels/peak.hpp>

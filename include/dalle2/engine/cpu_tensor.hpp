@@ -10,6 +10,7 @@
 #include <dalle2/engine/shape_checks.hpp>
 #include <dalle2/kernels/copy.hpp>
 #include <dalle2/kernels/kernels.hpp>
+#include <dalle2/kernels/pack_rows.hpp>
 
 namespace dalle2 {
 
@@ -81,6 +82,7 @@ public:
 
     // values: row-major, in the order of shape().
     void load(const Accumulator<T>* values) {
+        const BufferPool::Outside outside;  // it stays
         Contents loaded{shape(), kind()};
         const Shape& s = loaded.shape;
         const std::int64_t count = element_count(s);
@@ -100,6 +102,36 @@ public:
                 break;
         }
         contents_ = std::make_shared<const Contents>(std::move(loaded));
+    }
+
+    // The same, from rows [shape()[0]] of values as `read` gives them, without a copy of all of
+    // them as floats. Returns how many are infinite or not a number.
+    std::int64_t load_rows(const kernels::RowReader& read) {
+        const Shape& s = shape();
+        std::int64_t not_finite = 0;
+        Contents loaded{s, kind()};
+        if (kind() == ParameterKind::matrix) {
+            loaded.packed = kernels::pack_rows<T>({s[0], s[1], 1, 1}, read, not_finite);
+        } else if (kind() == ParameterKind::convolution) {
+            loaded.packed = kernels::pack_rows<T>({s[0], s[1], s[2], s[3]}, read, not_finite);
+        } else if (kind() == ParameterKind::vector) {
+            loaded.vector.resize(static_cast<std::size_t>(element_count(s)));
+            read(0, s[0], loaded.vector.data());
+            not_finite = kernels::count_not_finite(element_count(s), loaded.vector.data());
+        } else {
+            const BufferPool::Outside outside;  // it stays
+            loaded.tensor = CpuTensor<T>(s);
+            const std::int64_t rows = s.empty() ? 1 : s[0], width = loaded.tensor.count() / rows;
+            std::vector<float> values(static_cast<std::size_t>(width));
+            for (std::int64_t row = 0; row < rows; ++row) {
+                read(row, 1, values.data());
+                not_finite += kernels::count_not_finite(width, values.data());
+                kernels::convert_from_float(width, values.data(),
+                                            loaded.tensor.data() + row * width);
+            }
+        }
+        contents_ = std::make_shared<const Contents>(std::move(loaded));
+        return not_finite;
     }
 
     // The inverse of load, but for rounding.

@@ -75,14 +75,31 @@ inline void check_weights(const ParameterShapes& parameters, const WeightFiles& 
     }
 }
 
-inline void warn_of_bad_values(const Array& values, const std::string& name,
-                               const WeightFiles& file, const Warn& warn) {
-    const auto bad =
-        std::count_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
-    if (bad > 0 && warn)
-        warn(file.path().string() + ": the tensor " + name + " contains " + std::to_string(bad) +
+inline void warn_of_bad_values(std::int64_t count, const std::string& name, const WeightFiles& file,
+                               const Warn& warn) {
+    if (count > 0 && warn)
+        warn(file.path().string() + ": the tensor " + name + " contains " + std::to_string(count) +
              " values that are infinite or not a number; the results will be useless");
 }
+
+// What is in a tensor's row: elements of a type that lie one after the other.
+class TensorRows {
+public:
+    TensorRows(const WeightFiles& file, const std::string& name) : view_(file.view(name)) {
+        const std::size_t rows = view_.shape.empty() ? 1 : static_cast<std::size_t>(view_.shape[0]);
+        row_bytes_ = rows > 0 ? view_.bytes.size() / rows : 0;
+    }
+    void operator()(std::int64_t first, std::int64_t count, float* values) const {
+        to_floats(view_.dtype,
+                  view_.bytes.subspan(static_cast<std::size_t>(first) * row_bytes_,
+                                      static_cast<std::size_t>(count) * row_bytes_),
+                  values);
+    }
+
+private:
+    TensorView view_;
+    std::size_t row_bytes_;
+};
 
 }  // namespace detail
 
@@ -99,9 +116,16 @@ template <Engine E, class Module>
 void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nullptr) {
     check_weights(module, file);
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
-        const Array values = file.to_array(name);
-        detail::warn_of_bad_values(values, name, file, warn);
-        E::load(parameter, values);
+        std::int64_t not_finite = 0;
+        if constexpr (requires { E::load_rows(parameter, detail::TensorRows(file, name)); }) {
+            not_finite = E::load_rows(parameter, detail::TensorRows(file, name));
+        } else {
+            const Array values = file.to_array(name);
+            not_finite = std::count_if(values.begin(), values.end(),
+                                       [](float value) { return !std::isfinite(value); });
+            E::load(parameter, values);
+        }
+        detail::warn_of_bad_values(not_finite, name, file, warn);
         file.forget(name);
     });
 }

@@ -71,17 +71,15 @@ private:
         const StageOptions stages(options, defaults);
         const ThreadScope threads(options.threads);
         const StopScope stopping(options.stop);
+        const BufferPool pool;  // of all stages, one after the other
+        const BufferPool::Scope scope(pool);
         TorchGenerator generator(options.seed, options.noise);
         Generation made;
-        {
-            const BufferPool pool;
-            const BufferPool::Scope scope(pool);
-            made.image_embedding = embed();
-            const auto batch = static_cast<std::size_t>(shape_of(made.image_embedding).at(0));
-            made.text = encode_text(
-                text_encoder,
-                token_batch(tokenizer, std::vector<std::string>(batch, ""), options.padding));
-        }
+        made.image_embedding = embed();
+        const auto batch = static_cast<std::size_t>(shape_of(made.image_embedding).at(0));
+        made.text = encode_text(
+            text_encoder,
+            token_batch(tokenizer, std::vector<std::string>(batch, ""), options.padding));
         draw_pictures(made, decoder, upsampler, made.text, generator, stages);
         return made;
     }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <dalle2/core/array.hpp>
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 
 namespace dalle2 {
@@ -37,6 +38,7 @@ public:
     std::shared_ptr<const Part> get() const {
         const std::lock_guard lock(state_->mutex);
         if (auto part = state_->part.lock()) return part;
+        const BufferPool::Outside outside;  // the part may outlive the call that asks for it
         // Not make_shared: its block would keep the part's memory until the last weak reference.
         std::shared_ptr<const Part> part(new Part(state_->load()));
         state_->part = part;
