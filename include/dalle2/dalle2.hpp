@@ -97,6 +97,7 @@
 #include <dalle2/kernels/shapes.hpp>
 #include <dalle2/kernels/simd.hpp>
 #include <dalle2/kernels/weight_plan.hpp>
+#include <dalle2/kernels/winograd_plan.hpp>
 
 #include <dalle2/engine/autodiff.hpp>
 #include <dalle2/engine/autodiff_tape.hpp>

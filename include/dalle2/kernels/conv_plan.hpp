@@ -24,17 +24,9 @@ struct GemmTile {
     const float* bias;  // of the first column; may be null
 };
 
-// Output pixels are cut into blocks: several small pictures, or a strip of rows of a large one. A
-// task is a block and a group of panels. Its pixels' windows lie in a padded copy of the block's
-// part of x (or in x itself where nothing is padded), so that one pointer per pixel and one stride
-// find all of them. The sum of one output is cut into chunks whose weights stay in the second-level
-// cache; the cut depends on the layer alone.
+// A convolution's sizes and operands.
 template <class T>
-struct ConvPlan {
-    static constexpr int64 most_rows = 16;                                // of a micro-kernel
-    static constexpr int64 chunk = 4096 / static_cast<int64>(sizeof(T));  // of a sum, in elements
-    static constexpr int64 copy_bytes = 384 * 1024;
-
+struct ConvProblem {
     const T* x;
     int64 batch, height, width, channels, stride, pad_y, pad_x, kernel_height, kernel_width,
         out_height, out_width;
@@ -42,6 +34,18 @@ struct ConvPlan {
     int64 run, panel_stride, panels, out_channels;
     const float* bias;
     T* y;
+};
+
+// Output pixels are cut into blocks: several small pictures, or a strip of rows of a large one. A
+// task is a block and a group of panels. Its pixels' windows lie in a padded copy of the block's
+// part of x (or in x itself where nothing is padded), so that one pointer per pixel and one stride
+// find all of them. The sum of one output is cut into chunks whose weights stay in the second-level
+// cache; the cut depends on the layer alone.
+template <class T>
+struct ConvPlan : ConvProblem<T> {
+    static constexpr int64 most_rows = 16;                                // of a micro-kernel
+    static constexpr int64 chunk = 4096 / static_cast<int64>(sizeof(T));  // of a sum, in elements
+    static constexpr int64 copy_bytes = 384 * 1024;
 
     bool copied;
     int64 pictures_per_block, rows_per_strip, strips, blocks, panels_per_group, groups;

@@ -19,6 +19,7 @@
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
 #include <dalle2/kernels/weight_plan.hpp>
+#include <dalle2/kernels/winograd_plan.hpp>
 
 #if DALLE2_X86
 #include <immintrin.h>
@@ -30,6 +31,7 @@ namespace dalle2::kernels {
 template <class T>
 struct VectorKernels {
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
+    void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);
     // Element-wise, over n elements or rows of n.
     void (*activate)(Activation, int64 n, const T* x, T* y);
     void (*add)(int64 n, const T* a, const T* b, T* y);

@@ -1,5 +1,6 @@
 // Every kernel family, written once over the vectors of the namespace that includes it.
 #include <dalle2/kernels/simd/gemm.inl>
+#include <dalle2/kernels/simd/winograd.inl>
 #include <dalle2/kernels/simd/weight_gradient.inl>
 #include <dalle2/kernels/simd/math.inl>
 #include <dalle2/kernels/simd/elementwise.inl>
@@ -10,6 +11,7 @@
 template <class T>
 VectorKernels<T> table() {
     return {.conv_task = conv_task<T>,
+            .winograd_task = winograd_task<T>,
             .activate = activate<T>,
             .add = add<T>,
             .add_rows = add_rows<T>,
