@@ -113,6 +113,7 @@
 #include <dalle2/nn/added_kv_attention.hpp>
 #include <dalle2/nn/attention_mask.hpp>
 #include <dalle2/nn/copy_weights.hpp>
+#include <dalle2/nn/keys_and_values.hpp>
 #include <dalle2/nn/layers.hpp>
 #include <dalle2/nn/resnet_block.hpp>
 #include <dalle2/nn/timestep_embedding.hpp>
@@ -147,7 +148,10 @@
 
 #include <dalle2/diffusion/ddim_sampler.hpp>
 #include <dalle2/diffusion/denoise.hpp>
+#include <dalle2/diffusion/dpm_solver_sampler.hpp>
+#include <dalle2/diffusion/euler_sampler.hpp>
 #include <dalle2/diffusion/guidance.hpp>
+#include <dalle2/diffusion/heun_sampler.hpp>
 #include <dalle2/diffusion/noise_schedule.hpp>
 #include <dalle2/diffusion/prediction.hpp>
 #include <dalle2/diffusion/sampler.hpp>
@@ -161,6 +165,7 @@
 #include <dalle2/decoder/config.hpp>
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
+#include <dalle2/decoder/unet_times.hpp>
 
 #include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>

@@ -76,11 +76,10 @@ private:
         TorchGenerator generator(options.seed, options.noise);
         Generation made;
         made.image_embedding = embed();
-        const auto batch = static_cast<std::size_t>(shape_of(made.image_embedding).at(0));
-        made.text = encode_text(
-            text_encoder,
-            token_batch(tokenizer, std::vector<std::string>(batch, ""), options.padding));
-        draw_pictures(made, decoder, upsampler, made.text, generator, stages);
+        const EncodedText unconditional =
+            encode_text(text_encoder, token_batch(tokenizer, {""}, options.padding));
+        made.text = repeated(unconditional, shape_of(made.image_embedding).at(0));
+        draw_pictures(made, decoder, upsampler, unconditional, generator, stages);
         return made;
     }
 };

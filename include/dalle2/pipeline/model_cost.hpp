@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <dalle2/decoder/unet_times.hpp>
 #include <dalle2/engine/trace.hpp>
 #include <dalle2/nn/visit.hpp>
 #include <dalle2/pipeline/component.hpp>
@@ -15,9 +16,10 @@
 
 namespace dalle2 {
 
-// What one forward pass of a network does, for a batch of so many samples, whose texts have so many
-// tokens and whose pictures so many pixels a side. (Templates, like model_cost, so that programs
-// which do not ask do not pay for the compilation of every model on one more engine.)
+// What one forward pass of a network does, nothing of it made before, for a batch of so many
+// samples, whose texts have so many tokens and whose pictures so many pixels a side. (Templates,
+// like model_cost, so that programs which do not ask do not pay for the compilation of every model
+// on one more engine.)
 template <std::same_as<Trace> E = Trace>
 TraceLog trace_text_encoder(const ClipTextConfig& config, std::int64_t batch, std::int64_t tokens,
                             std::int64_t bytes_per_element = 4) {
@@ -84,13 +86,70 @@ TraceLog trace_unet(const UNetConfig& config, std::int64_t batch, std::int64_t s
     return log;
 }
 
-struct ComponentCost {
-    std::string component;    // as the directory calls it
-    std::int64_t parameters;  // trained values
-    std::int64_t runs;        // for one picture
-    TraceLog log;             // of one run
+// What a network does in a diffusion: what it makes once for all steps, and one step.
+struct DiffusionTrace {
+    TraceLog preparation, step;
 
-    std::int64_t multiply_adds() const { return runs * log.multiply_adds(); }
+    explicit DiffusionTrace(std::int64_t bytes_per_element)
+        : preparation(bytes_per_element), step(bytes_per_element) {}
+};
+
+// Of so many steps, each for a batch of so many rows.
+template <std::same_as<Trace> E = Trace>
+DiffusionTrace trace_prior_steps(const PriorConfig& config, std::int64_t steps, std::int64_t batch,
+                                 std::int64_t tokens, std::int64_t bytes_per_element = 4) {
+    DiffusionTrace trace(bytes_per_element);
+    const PriorTransformer<E> prior(config);
+    const auto embedding = E::tensor({batch, config.embedding_dim});
+    PreparedText<E> text;
+    {
+        const TraceLog::Scope scope(trace.preparation);
+        text =
+            prior.prepare(embedding, E::tensor({batch, tokens, config.embedding_dim}),
+                          std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1));
+        prior.prepare(std::vector<double>(static_cast<std::size_t>(steps), 999.0));
+    }
+    const TraceLog::Scope scope(trace.step);
+    const auto time = E::repeat(E::tensor({1, prior.width}), batch);
+    prior(embedding, time, text);
+    return trace;
+}
+
+// A decoder's or an upsampler's; context_tokens count for the former alone.
+template <std::same_as<Trace> E = Trace>
+DiffusionTrace trace_unet_steps(const UNetConfig& config, std::int64_t steps, std::int64_t batch,
+                                std::int64_t context_tokens = 0,
+                                std::int64_t bytes_per_element = 4) {
+    DiffusionTrace trace(bytes_per_element);
+    const UNet<E> unet(config);
+    const std::int64_t size = config.sample_size;
+    const bool conditional = config.context_width > 0;
+    const auto tokens = E::tensor({batch, context_tokens, config.context_width});
+    const auto added_time = E::tensor({batch, added_time_width(config)});
+    PreparedContext<E> context;
+    PreparedTime<E> time;
+    {
+        const TraceLog::Scope scope(trace.preparation);
+        if (conditional) context = unet.prepare({.tokens = &tokens}, size, size);
+        UNetTimes<E> times(unet, std::vector<std::int64_t>(static_cast<std::size_t>(steps), 999),
+                           batch, conditional ? &added_time : nullptr);
+        for (std::int64_t i = 0; i < steps; ++i) time = times.at(i);
+    }
+    const TraceLog::Scope scope(trace.step);
+    unet(E::tensor({batch, size, size, config.in_channels}), time, context);
+    return trace;
+}
+
+struct ComponentCost {
+    std::string component;              // as the directory calls it
+    std::int64_t parameters;            // trained values
+    std::int64_t runs;                  // for one picture
+    TraceLog log;                       // of one run
+    TraceLog preparation = TraceLog();  // of what is made once for all runs
+
+    std::int64_t multiply_adds() const {
+        return preparation.multiply_adds() + runs * log.multiply_adds();
+    }
 };
 
 struct ModelCostOptions {
@@ -116,16 +175,23 @@ std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
 
     std::vector<ComponentCost> costs;
     const auto add = [&]<class Module>(const std::string& component, const auto& config,
-                                       std::int64_t runs, TraceLog log) {
-        costs.push_back({component, parameter_count(Module(config)), runs, std::move(log)});
+                                       std::int64_t runs, TraceLog log) -> ComponentCost& {
+        return costs.emplace_back(
+            ComponentCost{component, parameter_count(Module(config)), runs, std::move(log)});
+    };
+    const auto add_diffusion = [&]<class Module>(const std::string& component, const auto& config,
+                                                 std::int64_t runs, DiffusionTrace trace) {
+        add.template operator()<Module>(component, config, runs, std::move(trace.step))
+            .preparation = std::move(trace.preparation);
     };
     // The prompt, and the empty one to compare with.
     add.template operator()<ClipTextEncoder<E>>("text_encoder", text_config, 2,
                                                 trace_text_encoder(text_config, 1, tokens, bytes));
     if (directory.has("prior")) {
         const auto config = load_config<PriorConfig>(directory, "prior");
-        add.template operator()<PriorTransformer<E>>(
-            "prior", config, settings.prior_steps, trace_prior(config, prior_batch, tokens, bytes));
+        add_diffusion.template operator()<PriorTransformer<E>>(
+            "prior", config, settings.prior_steps,
+            trace_prior_steps(config, settings.prior_steps, prior_batch, tokens, bytes));
     } else {  // a model for variations of pictures
         const auto config = load_config<ClipImageConfig>(directory, "image_encoder");
         add.template operator()<ClipImageEncoder<E>>("image_encoder", config, 1,
@@ -134,18 +200,18 @@ std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
     add.template operator()<TextProjection<E>>(
         "text_proj", projection_config, 1,
         trace_text_projection(projection_config, decoder_batch, tokens, bytes));
-    add.template operator()<UNet<E>>(
-        "decoder", decoder_config, settings.decoder_steps,
-        trace_unet(decoder_config, decoder_batch, decoder_config.sample_size,
-                   tokens + projection_config.clip_extra_context_tokens, bytes));
-    const std::int64_t last_runs = directory.has("super_res_last") ? 1 : 0;
-    const auto upsampler = [&](const std::string& component, std::int64_t runs) {
-        const auto config = load_config<UNetConfig>(directory, component);
-        add.template operator()<UNet<E>>(component, config, runs,
-                                         trace_unet(config, 1, config.sample_size, 0, bytes));
+    const auto add_unet = [&](const std::string& component, const UNetConfig& config,
+                              std::int64_t runs, std::int64_t batch, std::int64_t context_tokens) {
+        add_diffusion.template operator()<UNet<E>>(
+            component, config, runs, trace_unet_steps(config, runs, batch, context_tokens, bytes));
     };
-    upsampler("super_res_first", settings.super_resolution_steps - last_runs);
-    if (last_runs > 0) upsampler("super_res_last", last_runs);
+    add_unet("decoder", decoder_config, settings.decoder_steps, decoder_batch,
+             tokens + projection_config.clip_extra_context_tokens);
+    const std::int64_t last_runs = directory.has("super_res_last") ? 1 : 0;
+    add_unet("super_res_first", load_config<UNetConfig>(directory, "super_res_first"),
+             settings.super_resolution_steps - last_runs, 1, 0);
+    if (last_runs > 0)
+        add_unet("super_res_last", load_config<UNetConfig>(directory, "super_res_last"), 1, 1, 0);
     return costs;
 }
 

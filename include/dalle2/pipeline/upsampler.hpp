@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <dalle2/decoder/unet.hpp>
+#include <dalle2/decoder/unet_times.hpp>
 #include <dalle2/diffusion/unclip_sampler.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/resize.hpp>
@@ -46,16 +47,28 @@ struct Upsampler {
                                                      unet->config.in_channels / 2}] {
             return normal_pictures(generator, shape);
         };
-        std::int64_t step = 0;
+        std::vector<std::int64_t> timesteps = sampler.timesteps(options.steps), last_timestep;
+        if (last) {
+            last_timestep = {timesteps.back()};
+            timesteps.pop_back();
+        }
+        const auto first_steps = static_cast<std::int64_t>(timesteps.size());
+        const std::int64_t batch = shape_of(pictures)[0];
+        std::optional<UNetTimes<E>> times;
+        if (first_steps > 0) times.emplace(*unet, timesteps, batch);
+        bool in_last_step = false;
         return detail::run_diffusion(
             sampler, draw(), options,
-            [&](const Array& x, std::span<const double> timesteps) {
-                if (++step == options.steps && last) {
+            [&](const Array& x, const DenoisingStep& step) {
+                if (last && step.index == first_steps && !in_last_step) {
+                    in_last_step = true;
+                    times.reset();
                     unet = nullptr;  // first, so that only one of the two is in memory
                     unet = last->get();
+                    times.emplace(*unet, last_timestep, batch);
                 }
-                return E::to_array(
-                    (*unet)(E::concatenate({E::from_array(x), enlarged}, -1), timesteps));
+                const auto input = E::concatenate({E::from_array(x), enlarged}, -1);
+                return E::to_array((*unet)(input, times->at(in_last_step ? 0 : step.index)));
             },
             draw);
     }
