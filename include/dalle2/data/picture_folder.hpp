@@ -21,6 +21,7 @@
 #include <dalle2/core/random.hpp>
 #include <dalle2/data/square_picture.hpp>
 #include <dalle2/io/file.hpp>
+#include <dalle2/io/json.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/io/picture_files.hpp>
 
