@@ -35,7 +35,9 @@ dalle2::Residency residency_of(const DrawingSettings& settings, dalle2::EngineKi
     if (settings.memory == "least" || settings.count == 1) return dalle2::Residency::in_turn;
     const double memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
                           static_cast<double>(::sysconf(_SC_PAGESIZE));
-    const std::size_t bytes = engine == dalle2::EngineKind::cpu_bfloat16 ? 2 : 4;
+    const std::size_t bytes = engine == dalle2::EngineKind::cpu_int8       ? 1
+                              : engine == dalle2::EngineKind::cpu_bfloat16 ? 2
+                                                                           : 4;
     const dalle2::ModelDirectory directory(settings.model, settings.variant);
     return weight_bytes(directory, bytes) > memory / 2 ? dalle2::Residency::in_turn
                                                        : dalle2::Residency::whole;
@@ -99,8 +101,8 @@ void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
                     "Randomness of ddim's steps: 0 none, 1 as much as in training")
         ->check(between(0, 1))
         ->capture_default_str();
-    command.add_option("--engine", settings.engine, "reference (slow), float32 or bfloat16")
-        ->check(CLI::IsMember({"reference", "float32", "bfloat16"}).description(""))
+    command.add_option("--engine", settings.engine, "reference (slow), float32, bfloat16 or int8")
+        ->check(CLI::IsMember({"reference", "float32", "bfloat16", "int8"}).description(""))
         ->capture_default_str();
     command
         .add_option("--noise", settings.noise,

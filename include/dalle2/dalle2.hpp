@@ -50,6 +50,7 @@
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
 #include <dalle2/io/hub_cache.hpp>
+#include <dalle2/io/int8_tensor.hpp>
 #include <dalle2/io/jpeg_check.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/json_builder.hpp>
@@ -76,10 +77,13 @@
 
 #include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/attention_plan.hpp>
+#include <dalle2/kernels/byte_range.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/copy.hpp>
 #include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
+#include <dalle2/kernels/int8.hpp>
+#include <dalle2/kernels/int8_weights.hpp>
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/kernels.hpp>
 #include <dalle2/kernels/norm.hpp>
@@ -103,12 +107,16 @@
 #include <dalle2/engine/autodiff_tape.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/engine/cpu_tensor.hpp>
 #include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/int8_calibration.hpp>
+#include <dalle2/engine/int8_rule.hpp>
 #include <dalle2/engine/on_engine.hpp>
 #include <dalle2/engine/reference.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 #include <dalle2/engine/trace.hpp>
+#include <dalle2/engine/weight_origin.hpp>
 
 #include <dalle2/nn/added_kv_attention.hpp>
 #include <dalle2/nn/attention_mask.hpp>
@@ -169,6 +177,7 @@
 
 #include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/calibrate_int8.hpp>
 #include <dalle2/pipeline/clip_towers.hpp>
 #include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/decoder.hpp>

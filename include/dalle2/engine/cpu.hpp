@@ -52,14 +52,7 @@ struct Cpu {
     }
 
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
-        StopScope::check();
-        check_last_axis("linear", x.shape(), weight.shape()[1]);
-        Shape shape = x.shape();
-        shape.back() = weight.shape()[0];
-        Tensor y(shape);
-        kernels::linear(x.rows(), x.data(), weight.packed(), bias ? bias->vector() : nullptr,
-                        y.data());
-        return y;
+        return linear_with(weight.packed(), x, weight.shape(), bias);
     }
 
     static kernels::Conv2dShape conv2d_shape(const Shape& x, const Shape& weight,
@@ -77,12 +70,7 @@ struct Cpu {
     }
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Conv2dOptions& o) {
-        StopScope::check();
-        const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), o);
-        Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
-        kernels::conv2d(shape, x.data(), weight.packed(), bias ? bias->vector() : nullptr,
-                        y.data());
-        return y;
+        return conv2d_with(weight.packed(), x, weight.shape(), bias, o);
     }
 
     static kernels::GroupNormShape group_norm_shape(const Tensor& x, const Parameter& scale,
@@ -238,6 +226,29 @@ struct Cpu {
         for (std::int64_t b = 0; b < s[0]; ++b)
             out = std::copy_n(x.data() + (b * s[1] + positions[static_cast<std::size_t>(b)]) * s[2],
                               s[2], out);
+        return y;
+    }
+
+protected:
+    // With weights as their kernels take them; `weight` is their shape.
+    template <class Weights>
+    static Tensor linear_with(const Weights& weights, const Tensor& x, const Shape& weight,
+                              const Parameter* bias) {
+        StopScope::check();
+        check_last_axis("linear", x.shape(), weight[1]);
+        Shape shape = x.shape();
+        shape.back() = weight[0];
+        Tensor y(shape);
+        kernels::linear(x.rows(), x.data(), weights, bias ? bias->vector() : nullptr, y.data());
+        return y;
+    }
+    template <class Weights>
+    static Tensor conv2d_with(const Weights& weights, const Tensor& x, const Shape& weight,
+                              const Parameter* bias, const Conv2dOptions& o) {
+        StopScope::check();
+        const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight, o);
+        Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
+        kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data());
         return y;
     }
 };

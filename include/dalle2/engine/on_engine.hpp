@@ -9,6 +9,7 @@
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/error.hpp>
 #include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/engine/engine_kind.hpp>
 #include <dalle2/engine/reference.hpp>
 
@@ -55,8 +56,18 @@ auto result_on(EngineList<First, Others...>, Function& function) {
 // is not in the list.
 template <class Engines = AllEngines, class Function>
 auto on_engine(EngineKind kind, Function&& function) {
+<<<<<<< HEAD
     using Result = typename decltype(detail::result_on(Engines{}, function))::type;
     return detail::on_engine_of<Result>(Engines{}, kind, function);
+=======
+    switch (kind) {
+        case EngineKind::reference: return function(std::type_identity<Reference>{});
+        case EngineKind::cpu_float: return function(std::type_identity<Cpu<float>>{});
+        case EngineKind::cpu_int8: return function(std::type_identity<Cpu<std::int8_t>>{});
+        case EngineKind::cpu_bfloat16: break;
+    }
+    return function(std::type_identity<Cpu<bfloat16>>{});
+>>>>>>> main
 }
 
 }  // namespace dalle2

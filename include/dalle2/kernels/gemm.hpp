@@ -42,18 +42,23 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
         divide(plan, thread_count());
         return run(plan, vector_kernels<T>().conv_task);
     }
-    WinogradPlan<T> plan{};
+    using Value = typename Product<T>::Value;
+    WinogradPlan<Value, T> plan{};
     static_cast<ConvProblem<T>&>(plan) = problem;
     plan.tile = method == ConvMethod::winograd2 ? 2 : 4;
     divide(plan, thread_count());
-    const AlignedBuffer<T> zeros(plan.channels);
-    std::fill_n(zeros.get(), plan.channels, T(0));
+    const AlignedBuffer<Value> zeros(plan.channels);
+    std::fill_n(zeros.get(), plan.channels, Value(0));
     plan.zeros = zeros.get();
-    run(plan, vector_kernels<T>().winograd_task);
+    if constexpr (std::is_same_v<T, std::int8_t>)
+        run(plan, vector_kernels<bfloat16>().winograd_int8_task);
+    else
+        run(plan, vector_kernels<T>().winograd_task);
 }
 
 template <class T>
-void set_weights(ConvProblem<T>& problem, const PackedWeights<T>& w, const float* bias, T* y) {
+void set_weights(ConvProblem<T>& problem, const PackedWeights<T>& w, const float* bias,
+                 typename Product<T>::Value* y) {
     problem.kernel_height = w.kernel_height();
     problem.kernel_width = w.kernel_width();
     problem.w = w.data();
@@ -66,8 +71,9 @@ void set_weights(ConvProblem<T>& problem, const PackedWeights<T>& w, const float
 }
 
 template <class T>
-ConvProblem<T> conv_problem(const Conv2dShape& s, const T* x, const PackedWeights<T>& w,
-                            const float* bias, T* y) {
+ConvProblem<T> conv_problem(const Conv2dShape& s, const typename Product<T>::Value* x,
+                            const PackedWeights<T>& w, const float* bias,
+                            typename Product<T>::Value* y) {
     ConvProblem<T> problem{};
     problem.x = x;
     problem.batch = s.batch, problem.height = s.height, problem.width = s.width,

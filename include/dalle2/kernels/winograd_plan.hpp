@@ -16,8 +16,10 @@ namespace dalle2::kernels {
 // to four panels their weights, multiplies some tiles at a time, so that the products stay in the
 // second-level cache, and transforms those back. The transformed weights are never kept: to make
 // them costs little beside a block of tiles, and nearly twice the model's memory would be taken.
-template <class T>
-struct WinogradPlan : ConvProblem<T> {
+//
+// Products are of type T; the weights are stored as T or, for T = bfloat16, as int8.
+template <class T, class Weight = T>
+struct WinogradPlan : ConvProblem<Weight> {
     static constexpr int64 most_rows = ConvPlan<T>::most_rows;
     static constexpr int64 panels_at_once = 4;
     static constexpr int64 input_bytes = 6 * 1024 * 1024;  // of a block, transformed
@@ -53,8 +55,8 @@ struct WinogradPlan : ConvProblem<T> {
 
 // Cuts the convolution whose sizes are already in `plan` for the given number of threads. A tile's
 // sums do not depend on the cut.
-template <class T>
-void divide(WinogradPlan<T>& plan, int64 threads) {
+template <class T, class Weight>
+void divide(WinogradPlan<T, Weight>& plan, int64 threads) {
     const int64 size = static_cast<int64>(sizeof(T)), elements = plan.elements();
     plan.tile_rows = (plan.out_height + plan.tile - 1) / plan.tile;
     plan.tile_columns = (plan.out_width + plan.tile - 1) / plan.tile;

@@ -66,7 +66,15 @@ StagedPipeline<E> load_staged_on(const std::filesystem::path& path,
 
 // A pipeline whose engine was chosen at run time. Constant, cheap to move, and may be used from
 // several threads at once.
+<<<<<<< HEAD
 class Pipeline : public AnyPipeline {
+=======
+class Pipeline
+    : public AnyPipeline<StandardPipeline<Reference>, StandardPipeline<Cpu<float>>,
+                         StandardPipeline<Cpu<bfloat16>>, StandardPipeline<Cpu<std::int8_t>>,
+                         StagedPipeline<Reference>, StagedPipeline<Cpu<float>>,
+                         StagedPipeline<Cpu<bfloat16>>, StagedPipeline<Cpu<std::int8_t>>> {
+>>>>>>> main
 public:
     // `pipeline` is a TextToImage with ClipTokenizer.
     template <class Kind>

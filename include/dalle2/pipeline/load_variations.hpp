@@ -64,7 +64,15 @@ StagedVariations<E> load_staged_variations_on(const std::filesystem::path& path,
 
 // A pipeline for variations whose engine was chosen at run time. Constant, cheap to move, and may
 // be used from several threads at once.
+<<<<<<< HEAD
 class VariationsPipeline : public AnyPipeline {
+=======
+class VariationsPipeline
+    : public AnyPipeline<StandardVariations<Reference>, StandardVariations<Cpu<float>>,
+                         StandardVariations<Cpu<bfloat16>>, StandardVariations<Cpu<std::int8_t>>,
+                         StagedVariations<Reference>, StagedVariations<Cpu<float>>,
+                         StagedVariations<Cpu<bfloat16>>, StagedVariations<Cpu<std::int8_t>>> {
+>>>>>>> main
 public:
     // `pipeline` is an ImageVariations with ClipTokenizer.
     template <class Kind>

@@ -80,29 +80,63 @@ void winograd_input_tile(const T* const* pixels, int64 channels, T* to, int64 el
     }
 }
 
-// The weights of some panels → to[element][panel][channel / pair][16][pair].
-template <class T, int Tile>
-void winograd_weight_panels(const WinogradPlan<T>& plan, int64 first_panel, int64 count, T* to) {
+// The weights of all taps at one place of the packed order.
+template <int Tile>
+DALLE2_INLINE void winograd_transform_weights(vf (&taps)[3][3], vf (&to)[Tile + 2][Tile + 2]) {
     constexpr int side = Tile + 2;
-    const int64 size = plan.channels * panel_width, element_stride = plan.weight_stride(count);
-    for (int64 panel = 0; panel < count; ++panel) {
-        const T* from = plan.w + (first_panel + panel) * plan.panel_stride;
-        for (int64 i = 0; i < size; i += lanes) {
-            vf half[side][3];
-            DALLE2_UNROLL for (int x = 0; x < 3; ++x) {
-                vf column[3], changed[side];
-                DALLE2_UNROLL for (int y = 0; y < 3; ++y) column[y] = load(from + y * plan.run * panel_width + x * size + i);
-                winograd_weights(column, changed);
-                DALLE2_UNROLL for (int y = 0; y < side; ++y) half[y][x] = changed[y];
-            }
-            DALLE2_UNROLL for (int y = 0; y < side; ++y) {
-                vf changed[side];
-                winograd_weights(half[y], changed);
-                DALLE2_UNROLL for (int x = 0; x < side; ++x)
-                    store(to + (y * side + x) * element_stride + panel * size + i, changed[x]);
-            }
-        }
+    vf half[side][3];
+    DALLE2_UNROLL for (int x = 0; x < 3; ++x) {
+        vf column[3] = {taps[0][x], taps[1][x], taps[2][x]}, changed[side];
+        winograd_weights(column, changed);
+        DALLE2_UNROLL for (int y = 0; y < side; ++y) half[y][x] = changed[y];
     }
+    DALLE2_UNROLL for (int y = 0; y < side; ++y) winograd_weights(half[y], to[y]);
+}
+
+// One panel's weights, [kernel row][kernel column][channel / pair][16][pair] → to[element][channel / pair][16][pair].
+template <int Tile, class T>
+DALLE2_INLINE void winograd_weight_panel(const T* from, int64 row, int64 channels, const float*, T* to,
+                                         int64 element_stride) {
+    constexpr int side = Tile + 2;
+    for (int64 i = 0; i < channels * panel_width; i += lanes) {
+        vf taps[3][3], changed[side][side];
+        DALLE2_UNROLL for (int y = 0; y < 3; ++y)
+            DALLE2_UNROLL for (int x = 0; x < 3; ++x) taps[y][x] = load(from + y * row + x * channels * panel_width + i);
+        winograd_transform_weights<Tile>(taps, changed);
+        DALLE2_UNROLL for (int y = 0; y < side; ++y)
+            DALLE2_UNROLL for (int x = 0; x < side; ++x)
+                store(to + (y * side + x) * element_stride + i, changed[y][x]);
+    }
+}
+
+// The same from bytes, [..][channel / 4][16][4], each of which stands for so many times the scale of its output.
+typedef std::int32_t vq __attribute__((vector_size(4 * lanes)));
+template <int Tile>
+DALLE2_INLINE void winograd_weight_panel(const std::int8_t* from, int64 row, int64 channels, const float* scales,
+                                         bfloat16* to, int64 element_stride) {
+    constexpr int side = Tile + 2;
+    alignas(64) bfloat16 members[side * side][2][16];
+    for (int64 quad = 0; quad < channels / 4; ++quad)
+        DALLE2_UNROLL for (int member = 0; member < 4; ++member) {
+            for (int out = 0; out < 16; out += lanes) {
+                vf taps[3][3], changed[side][side];
+                const vf scale = load(scales + out);
+                DALLE2_UNROLL for (int y = 0; y < 3; ++y)
+                    DALLE2_UNROLL for (int x = 0; x < 3; ++x) {
+                        vq quads;
+                        __builtin_memcpy(&quads, from + y * row + (x * channels / 4 + quad) * 64 + out * 4, sizeof quads);
+                        taps[y][x] = __builtin_convertvector((quads << (24 - 8 * member)) >> 24, vf) * scale;
+                    }
+                winograd_transform_weights<Tile>(taps, changed);
+                DALLE2_UNROLL for (int y = 0; y < side; ++y)
+                    DALLE2_UNROLL for (int x = 0; x < side; ++x)
+                        store(&members[y * side + x][member % 2][out], changed[y][x]);
+            }
+            if (member % 2 == 1)
+                DALLE2_UNROLL for (int element = 0; element < side * side; ++element)
+                    interleave(members[element][0], members[element][1],
+                               to + element * element_stride + (2 * quad + member / 2) * 32);
+        }
 }
 
 // One tile's outputs, as far as they are in the picture, from products[element·element_stride + output].
@@ -136,8 +170,8 @@ void winograd_output_tile(const float* products, int64 element_stride, const flo
     }
 }
 
-template <class T, int Tile>
-void winograd_block(const WinogradPlan<T>& plan, int64 task, char* scratch) {
+template <class T, class Weight, int Tile>
+void winograd_block(const WinogradPlan<T, Weight>& plan, int64 task, char* scratch) {
     constexpr int side = Tile + 2, elements = side * side;
     const int64 block = task / plan.groups, group = task % plan.groups;
     const int64 first_picture = block / plan.strips * plan.pictures_per_block;
@@ -183,7 +217,10 @@ void winograd_block(const WinogradPlan<T>& plan, int64 task, char* scratch) {
         const auto kernel = gemm_tile_of<T>(count);
         const int64 column = panel * panel_width, width = count * panel_width;
         const int64 weight_stride = plan.weight_stride(count), product_stride = plan.product_stride(count);
-        winograd_weight_panels<T, Tile>(plan, panel, count, weights);
+        for (int64 i = 0; i < count; ++i)
+            winograd_weight_panel<Tile>(plan.w + (panel + i) * plan.panel_stride, plan.run * panel_width, plan.channels,
+                                        plan.column_scales + (panel + i) * panel_width, weights + i * t.panel_stride,
+                                        weight_stride);
         t.partial_stride = width;
         for (int64 first = 0; first < tiles; first += plan.tiles_at_once) {
             const int64 some = std::min(plan.tiles_at_once, tiles - first);
@@ -213,10 +250,18 @@ void winograd_block(const WinogradPlan<T>& plan, int64 task, char* scratch) {
     }
 }
 
-template <class T>
-void winograd_task(const WinogradPlan<T>& plan, int64 task, char* scratch) {
+template <class T, class Weight>
+void winograd_task(const WinogradPlan<T, Weight>& plan, int64 task, char* scratch) {
     if (plan.tile == 2)
-        winograd_block<T, 2>(plan, task, scratch);
+        winograd_block<T, Weight, 2>(plan, task, scratch);
     else
-        winograd_block<T, 4>(plan, task, scratch);
+        winograd_block<T, Weight, 4>(plan, task, scratch);
+}
+
+template <class T>
+auto winograd_int8_task_of() -> void (*)(const WinogradPlan<bfloat16, std::int8_t>&, int64, char*) {
+    if constexpr (std::is_same_v<T, bfloat16>)
+        return winograd_task<bfloat16, std::int8_t>;
+    else
+        return nullptr;
 }
