@@ -1,6 +1,7 @@
 // From an engine's kind, known at run time, to its type.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -19,9 +20,10 @@ namespace dalle2 {
 template <class... E>
 struct EngineList {};
 
-// What an application wants; and that with the textbook engine, for those who compare or learn.
+// What is compiled unless more is asked for; and all there are, with int8 and the textbook engine:
+// dalle2::load<dalle2::AllEngines>(model, {.engine = dalle2::EngineKind::cpu_int8}).
 using FastEngines = EngineList<Cpu<float>, Cpu<bfloat16>>;
-using AllEngines = EngineList<Reference, Cpu<float>, Cpu<bfloat16>>;
+using AllEngines = EngineList<Reference, Cpu<float>, Cpu<bfloat16>, Cpu<std::int8_t>>;
 
 template <class E>
 inline constexpr EngineKind kind_of_engine = EngineKind::reference;
@@ -29,6 +31,8 @@ template <>
 inline constexpr EngineKind kind_of_engine<Cpu<float>> = EngineKind::cpu_float;
 template <>
 inline constexpr EngineKind kind_of_engine<Cpu<bfloat16>> = EngineKind::cpu_bfloat16;
+template <>
+inline constexpr EngineKind kind_of_engine<Cpu<std::int8_t>> = EngineKind::cpu_int8;
 
 namespace detail {
 
@@ -56,18 +60,8 @@ auto result_on(EngineList<First, Others...>, Function& function) {
 // is not in the list.
 template <class Engines = AllEngines, class Function>
 auto on_engine(EngineKind kind, Function&& function) {
-<<<<<<< HEAD
     using Result = typename decltype(detail::result_on(Engines{}, function))::type;
     return detail::on_engine_of<Result>(Engines{}, kind, function);
-=======
-    switch (kind) {
-        case EngineKind::reference: return function(std::type_identity<Reference>{});
-        case EngineKind::cpu_float: return function(std::type_identity<Cpu<float>>{});
-        case EngineKind::cpu_int8: return function(std::type_identity<Cpu<std::int8_t>>{});
-        case EngineKind::cpu_bfloat16: break;
-    }
-    return function(std::type_identity<Cpu<bfloat16>>{});
->>>>>>> main
 }
 
 }  // namespace dalle2

@@ -59,6 +59,8 @@ inline void check_weights(const ParameterShapes& parameters, const WeightFiles& 
         expected.insert(name);
         if (!file.contains(name)) {
             missing.push_back(name);
+        } else if (file.dtype(name) == DType::i8 && !file.is_int8(name)) {
+            missing.push_back(int8_scale_name(name));
         } else if (file.shape(name) != shape) {
             misshapen.push_back(name + " is " + to_string(file.shape(name)) + ", expected " +
                                 to_string(shape));
@@ -108,33 +110,7 @@ private:
 // `file` has exactly the names and shapes of the module's parameters.
 template <class Module>
 void check_weights(const Module& module, const WeightFiles& file) {
-<<<<<<< HEAD
     detail::check_weights(detail::parameter_shapes(module), file);
-=======
-    std::set<std::string> expected;
-    std::vector<std::string> missing, misshapen, unknown;
-    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
-        expected.insert(name);
-        if (!file.contains(name)) {
-            missing.push_back(name);
-        } else if (file.dtype(name) == DType::i8 && !file.is_int8(name)) {
-            missing.push_back(int8_scale_name(name));
-        } else if (file.shape(name) != parameter.shape()) {
-            misshapen.push_back(name + " is " + to_string(file.shape(name)) + ", expected " +
-                                to_string(parameter.shape()));
-        }
-    });
-    for (const std::string& name : file.names())
-        if (!expected.contains(name) && !detail::is_ignored_tensor(name)) unknown.push_back(name);
-    if (!missing.empty() || !misshapen.empty() || !unknown.empty()) {
-        std::string problems = detail::counted_names(missing, "missing") +
-                               detail::counted_names(misshapen, "of another shape") +
-                               detail::counted_names(unknown, "unknown");
-        problems.pop_back();
-        throw FormatError(file.path().string() + " does not fit the model's config.json: of " +
-                          std::to_string(expected.size()) + " tensors" + problems);
-    }
->>>>>>> main
 }
 
 // Loads every parameter of `module`; a tensor's pages of the file leave memory after it. Throws as
@@ -143,35 +119,33 @@ template <Engine E, class Module>
 void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nullptr) {
     check_weights(module, file);
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
-<<<<<<< HEAD
         std::int64_t not_finite = 0;
-        if constexpr (requires { E::load_rows(parameter, detail::TensorRows(file, name)); }) {
-            not_finite = E::load_rows(parameter, detail::TensorRows(file, name));
-        } else {
-            const Array values = file.to_array(name);
+        const auto count_bad = [&](const Array& values) {
             not_finite = std::count_if(values.begin(), values.end(),
                                        [](float value) { return !std::isfinite(value); });
-            E::load(parameter, values);
-        }
-        detail::warn_of_bad_values(not_finite, name, file, warn);
-=======
-        const Array values = file.to_array(name);
-        const auto bad =
-            std::count_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
-        if (bad > 0 && warn)
-            warn(file.path().string() + ": the tensor " + name + " contains " +
-                 std::to_string(bad) +
-                 " values that are infinite or not a number; the results will be useless");
-        if constexpr (requires { E::load(parameter, values, WeightOrigin{}); }) {
+        };
+        if constexpr (requires(Array values) { E::load(parameter, values, WeightOrigin{}); }) {
             using Precision = WeightOrigin::Precision;
+            const Array values = file.to_array(name);
+            count_bad(values);
             E::load(parameter, values,
                     WeightOrigin{name, file.is_int8(name)     ? Precision::int8
                                        : file.made_for_int8() ? Precision::other
                                                               : Precision::undecided});
         } else {
-            E::load(parameter, values);
+            bool by_rows = false;
+            if constexpr (requires { E::load_rows(parameter, detail::TensorRows(file, name)); })
+                if (!file.is_int8(name)) {
+                    by_rows = true;
+                    not_finite = E::load_rows(parameter, detail::TensorRows(file, name));
+                }
+            if (!by_rows) {
+                const Array values = file.to_array(name);
+                count_bad(values);
+                E::load(parameter, values);
+            }
         }
->>>>>>> main
+        detail::warn_of_bad_values(not_finite, name, file, warn);
         file.forget(name);
     });
 }

@@ -51,7 +51,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
     std::fill_n(zeros.get(), plan.channels, Value(0));
     plan.zeros = zeros.get();
     if constexpr (std::is_same_v<T, std::int8_t>)
-        run(plan, vector_kernels<bfloat16>().winograd_int8_task);
+        run(plan, int8_winograd_task<bfloat16>());
     else
         run(plan, vector_kernels<T>().winograd_task);
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -32,14 +33,6 @@ template <class T>
 struct VectorKernels {
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
     void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);
-<<<<<<< HEAD
-=======
-    // Of bfloat16 alone: with weights that are stored as int8.
-    void (*winograd_int8_task)(const WinogradPlan<bfloat16, std::int8_t>&, int64 task,
-                               char* scratch);
-    void (*weight_pack_task)(const WeightPlan<T>&, int64 task);
-    void (*weight_multiply_task)(const WeightPlan<T>&, int64 task, float* sums);
->>>>>>> main
     // Element-wise, over n elements or rows of n.
     void (*activate)(Activation, int64 n, const T* x, T* y);
     void (*add)(int64 n, const T* a, const T* b, T* y);
@@ -80,6 +73,10 @@ struct VectorGradients {
     void (*weight_pack_task)(const WeightPlan<T>&, int64 task);
     void (*weight_multiply_task)(const WeightPlan<T>&, int64 task, float* sums);
 };
+
+// Of bfloat16, with weights that are stored as int8.
+using Int8WinogradTask = void (*)(const WinogradPlan<bfloat16, std::int8_t>&, int64 task,
+                                  char* scratch);
 
 // Those of int8 weights, whose inputs and outputs are bfloat16.
 template <>
@@ -252,6 +249,12 @@ extern template VectorKernels<std::int8_t> avx512::table<std::int8_t>();
 extern template VectorKernels<std::int8_t> avx512_vnni::table<std::int8_t>();
 extern template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
 #endif
+extern template Int8WinogradTask portable::int8_winograd_task<bfloat16>();
+#if DALLE2_X86
+extern template Int8WinogradTask avx2::int8_winograd_task<bfloat16>();
+extern template Int8WinogradTask avx512::int8_winograd_task<bfloat16>();
+extern template Int8WinogradTask avx512_bf16::int8_winograd_task<bfloat16>();
+#endif
 extern template VectorGradients<float> portable::gradient_table<float>();
 extern template VectorGradients<bfloat16> portable::gradient_table<bfloat16>();
 #if DALLE2_X86
@@ -291,8 +294,10 @@ VectorGradients<T> vector_gradients() {
 #if DALLE2_X86
     switch (current_isa()) {
         case Isa::portable: return portable::gradient_table<T>();
-        case Isa::avx2: return avx2::gradient_table<T>();
-        case Isa::avx512: return avx512::gradient_table<T>();
+        case Isa::avx2:
+        case Isa::avx2_vnni: return avx2::gradient_table<T>();
+        case Isa::avx512:
+        case Isa::avx512_vnni: return avx512::gradient_table<T>();
         case Isa::avx512_bf16:
             if constexpr (std::is_same_v<T, float>)
                 return avx512::gradient_table<T>();
@@ -301,6 +306,20 @@ VectorGradients<T> vector_gradients() {
     }
 #endif
     return portable::gradient_table<T>();
+}
+template <std::same_as<bfloat16> T>
+Int8WinogradTask int8_winograd_task() {
+#if DALLE2_X86
+    switch (current_isa()) {
+        case Isa::portable: return portable::int8_winograd_task<T>();
+        case Isa::avx2:
+        case Isa::avx2_vnni: return avx2::int8_winograd_task<T>();
+        case Isa::avx512:
+        case Isa::avx512_vnni: return avx512::int8_winograd_task<T>();
+        case Isa::avx512_bf16: return avx512_bf16::int8_winograd_task<T>();
+    }
+#endif
+    return portable::int8_winograd_task<T>();
 }
 
 }  // namespace dalle2::kernels

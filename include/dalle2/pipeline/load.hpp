@@ -33,14 +33,10 @@ using StagedPipeline = TextToImage<ClipTokenizer, OnDemand<ClipTextEncoder<E>>,
 // files, ConfigError for what is not supported or does not fit together.
 template <Engine E>
 StandardPipeline<E> load_on(const std::filesystem::path& path, const LoadOptions& options = {}) {
-    const auto parts = std::make_shared<const PartLoader<E>>(path, options);
-    (void)parts->directory.folder("prior");  // before the first weights are read
-    return {parts->tokenizer(),
-            parts->text_encoder(),
-            parts->prior(),
-            parts->decoder(),
-            parts->upsampler(parts, Residency::whole),
-            parts->configs.defaults};
+    const PartLoader<E> parts(path, options);
+    (void)parts.directory.folder("prior");  // before the first weights are read
+    return {parts.tokenizer(), parts.text_encoder(), parts.prior(),
+            parts.decoder(),   parts.upsampler(),    parts.configs.defaults};
 }
 
 // Loads every component now, or looks at every file now and loads a component when it is needed.
@@ -66,15 +62,7 @@ StagedPipeline<E> load_staged_on(const std::filesystem::path& path,
 
 // A pipeline whose engine was chosen at run time. Constant, cheap to move, and may be used from
 // several threads at once.
-<<<<<<< HEAD
 class Pipeline : public AnyPipeline {
-=======
-class Pipeline
-    : public AnyPipeline<StandardPipeline<Reference>, StandardPipeline<Cpu<float>>,
-                         StandardPipeline<Cpu<bfloat16>>, StandardPipeline<Cpu<std::int8_t>>,
-                         StagedPipeline<Reference>, StagedPipeline<Cpu<float>>,
-                         StagedPipeline<Cpu<bfloat16>>, StagedPipeline<Cpu<std::int8_t>>> {
->>>>>>> main
 public:
     // `pipeline` is a TextToImage with ClipTokenizer.
     template <class Kind>

@@ -114,14 +114,7 @@ private:
     std::optional<ClipPreprocessor> preprocessor_;
     double logit_scale_ = 100;
     std::vector<std::string> templates_;
-<<<<<<< HEAD
     AnyClipTowers towers_;
-=======
-    // In the order of EngineKind.
-    std::variant<ClipTowers<Reference>, ClipTowers<Cpu<float>>, ClipTowers<Cpu<bfloat16>>,
-                 ClipTowers<Cpu<std::int8_t>>>
-        towers_;
->>>>>>> main
 };
 
 namespace detail {

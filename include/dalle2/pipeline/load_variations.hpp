@@ -32,14 +32,10 @@ using StagedVariations =
 template <Engine E>
 StandardVariations<E> load_variations_on(const std::filesystem::path& path,
                                          const LoadOptions& options = {}) {
-    const auto parts = std::make_shared<const PartLoader<E>>(path, options);
-    (void)parts->directory.folder("image_encoder");  // before the first weights are read
-    return {parts->tokenizer(),
-            parts->text_encoder(),
-            parts->picture_encoder(),
-            parts->decoder(),
-            parts->upsampler(parts, Residency::whole),
-            parts->configs.defaults};
+    const PartLoader<E> parts(path, options);
+    (void)parts.directory.folder("image_encoder");  // before the first weights are read
+    return {parts.tokenizer(), parts.text_encoder(), parts.picture_encoder(),
+            parts.decoder(),   parts.upsampler(),    parts.configs.defaults};
 }
 
 // Loads every component now, or looks at every file now and loads a component when it is needed.
@@ -64,15 +60,7 @@ StagedVariations<E> load_staged_variations_on(const std::filesystem::path& path,
 
 // A pipeline for variations whose engine was chosen at run time. Constant, cheap to move, and may
 // be used from several threads at once.
-<<<<<<< HEAD
 class VariationsPipeline : public AnyPipeline {
-=======
-class VariationsPipeline
-    : public AnyPipeline<StandardVariations<Reference>, StandardVariations<Cpu<float>>,
-                         StandardVariations<Cpu<bfloat16>>, StandardVariations<Cpu<std::int8_t>>,
-                         StagedVariations<Reference>, StagedVariations<Cpu<float>>,
-                         StagedVariations<Cpu<bfloat16>>, StagedVariations<Cpu<std::int8_t>>> {
->>>>>>> main
 public:
     // `pipeline` is an ImageVariations with ClipTokenizer.
     template <class Kind>

@@ -79,21 +79,19 @@ struct PartLoader {
         return {load<TextProjection>("text_proj"), load<UNet>("decoder"),
                 sampler(options.decoder_sampler, configs.decoder_scheduler)};
     }
-    // Its networks are never needed at the same time. `shared` is this loader, which they keep
-    // where they are loaded in turn.
-    static Upsampler<E, AnySampler> upsampler(const std::shared_ptr<const PartLoader>& shared,
+    Upsampler<E, AnySampler> upsampler() const {
+        return upsampler_of([this](const std::string& component) {
+            return OnDemand<UNet<E>>(load<UNet>(component));
+        });
+    }
+    // The same, but its networks, which are never needed at the same time, may be in memory in
+    // turn: then they keep the loader.
+    static Upsampler<E, AnySampler> upsampler(const std::shared_ptr<const PartLoader>& loader,
                                               Residency residency) {
-        const auto network = [&](const std::string& component) {
+        return loader->upsampler_of([&](const std::string& component) {
             return OnDemand<UNet<E>>(
-                residency, [shared, component] { return shared->template load<UNet>(component); });
-        };
-        const ModelConfigs& configs = shared->configs;
-        OnDemand<UNet<E>> first = network("super_res_first");
-        std::optional<OnDemand<UNet<E>>> last;
-        if (configs.super_res_last) last = network("super_res_last");
-        return {
-            std::move(first), std::move(last),
-            shared->sampler(shared->options.super_resolution_sampler, configs.super_res_scheduler)};
+                residency, [loader, component] { return loader->template load<UNet>(component); });
+        });
     }
 
     // Throws what the parts would throw when they are made, as far as it can be seen without
@@ -119,6 +117,14 @@ private:
     Module<SameEngine> load(const std::string& component) const {
         if (options.on_component) options.on_component(component);
         return load_component<Module, SameEngine>(directory, component, options.warn);
+    }
+    template <class MakeNetwork>
+    Upsampler<E, AnySampler> upsampler_of(const MakeNetwork& network) const {
+        OnDemand<UNet<E>> first = network("super_res_first");
+        std::optional<OnDemand<UNet<E>>> last;
+        if (configs.super_res_last) last = network("super_res_last");
+        return {std::move(first), std::move(last),
+                sampler(options.super_resolution_sampler, configs.super_res_scheduler)};
     }
     AnySampler sampler(SamplerKind kind, const NoiseScheduleConfig& config) const {
         return make_sampler(kind, config, options);

@@ -13,14 +13,7 @@
 template <class T>
 VectorKernels<T> table() {
     return {.conv_task = conv_task<T>,
-<<<<<<< HEAD
-            .winograd_task = winograd_task<T>,
-=======
             .winograd_task = winograd_task<T, T>,
-            .winograd_int8_task = winograd_int8_task_of<T>(),
-            .weight_pack_task = weight_pack_task<T>,
-            .weight_multiply_task = weight_multiply_task<T>,
->>>>>>> main
             .activate = activate<T>,
             .add = add<T>,
             .add_rows = add_rows<T>,
