@@ -34,6 +34,7 @@
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/core/float8.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
@@ -80,6 +81,7 @@
 #include <dalle2/kernels/byte_range.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/copy.hpp>
+#include <dalle2/kernels/denormals.hpp>
 #include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
 #include <dalle2/kernels/int8.hpp>

@@ -7,6 +7,7 @@
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/buffer_pool.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 #include <dalle2/kernels/copy.hpp>
 #include <dalle2/kernels/kernels.hpp>
@@ -117,7 +118,7 @@ public:
         } else if (kind() == ParameterKind::vector) {
             loaded.vector.resize(static_cast<std::size_t>(element_count(s)));
             read(0, s[0], loaded.vector.data());
-            not_finite = kernels::count_not_finite(element_count(s), loaded.vector.data());
+            not_finite = count_not_finite(element_count(s), loaded.vector.data());
         } else {
             const BufferPool::Outside outside;  // it stays
             loaded.tensor = CpuTensor<T>(s);
@@ -125,7 +126,7 @@ public:
             std::vector<float> values(static_cast<std::size_t>(width));
             for (std::int64_t row = 0; row < rows; ++row) {
                 read(row, 1, values.data());
-                not_finite += kernels::count_not_finite(width, values.data());
+                not_finite += count_not_finite(width, values.data());
                 kernels::convert_from_float(width, values.data(),
                                             loaded.tensor.data() + row * width);
             }

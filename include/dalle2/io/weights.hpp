@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <dalle2/core/error.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/weight_origin.hpp>
 #include <dalle2/io/safetensors.hpp>
@@ -121,8 +122,7 @@ void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nu
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         std::int64_t not_finite = 0;
         const auto count_bad = [&](const Array& values) {
-            not_finite = std::count_if(values.begin(), values.end(),
-                                       [](float value) { return !std::isfinite(value); });
+            not_finite = count_not_finite(static_cast<std::int64_t>(values.size()), values.data());
         };
         if constexpr (requires(Array values) { E::load(parameter, values, WeightOrigin{}); }) {
             using Precision = WeightOrigin::Precision;

@@ -3,13 +3,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <utility>
 #include <vector>
 
 #include <dalle2/core/buffer_pool.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/kernels/kernels.hpp>
 
 namespace dalle2::kernels {
@@ -17,20 +17,6 @@ namespace dalle2::kernels {
 // Writes the values of rows [first, first + count) of a tensor [rows, ...] to `values`. Called from
 // several threads at once; must not throw.
 using RowReader = std::function<void(int64 first, int64 count, float* values)>;
-
-// How many of n values are infinite or not a number.
-inline int64 count_not_finite(int64 n, const float* values) {
-    // A multiple of zero is zero, or not a number. Sixteen sums, because they are independent.
-    float zeros[16] = {};
-    int64 i = 0;
-    for (; i + 16 <= n; i += 16)
-        for (int64 j = 0; j < 16; ++j) zeros[j] += values[i + j] * 0.0f;
-    float sum = 0;
-    for (; i < n; ++i) sum += values[i] * 0.0f;
-    for (const float zero : zeros) sum += zero;
-    if (sum == 0.0f) return 0;
-    return std::count_if(values, values + n, [](float value) { return !std::isfinite(value); });
-}
 
 // For T = float or bfloat16: packs weights [out, in, kernel_height, kernel_width], whose rows
 // `read` gives. Adds the number of values that are not finite to `not_finite`.

@@ -58,7 +58,7 @@ struct Upsampler {
         if (first_steps > 0) times.emplace(*unet, timesteps, batch);
         bool in_last_step = false;
         return detail::run_diffusion(
-            sampler, draw(), options,
+            "super-resolution", sampler, draw(), options,
             [&](const Array& x, const DenoisingStep& step) {
                 if (last && step.index == first_steps && !in_last_step) {
                     in_last_step = true;
