@@ -190,6 +190,7 @@
 #include <dalle2/pipeline/load.hpp>
 #include <dalle2/pipeline/load_clip.hpp>
 #include <dalle2/pipeline/load_variations.hpp>
+#include <dalle2/pipeline/memory_plan.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/pipeline/on_demand.hpp>

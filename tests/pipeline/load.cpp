@@ -207,9 +207,9 @@ TEST_CASE("dalle2::load gives the engine and samplers that are asked for") {
     CHECK(usual("owl").width == tiny_model::large_size);
 
     CHECK(engine_kind_from_name("bfloat16", "x") == EngineKind::cpu_bfloat16);
-    CHECK_THROWS_WITH_AS(engine_kind_from_name("int8", "--engine"),
-                         "--engine: engine \"int8\" is not supported; supported are \"reference\", "
-                         "\"float32\" and \"bfloat16\"",
+    CHECK_THROWS_WITH_AS(engine_kind_from_name("int4", "--engine"),
+                         "--engine: engine \"int4\" is not supported; supported are \"reference\", "
+                         "\"float32\", \"bfloat16\" and \"int8\"",
                          ConfigError);
-    CHECK_THROWS_AS(sampler_kind_from_name("euler", "--sampler"), ConfigError);
+    CHECK_THROWS_AS(sampler_kind_from_name("plms", "--sampler"), ConfigError);
 }

@@ -109,6 +109,7 @@ public:
     // them as floats. Returns how many are infinite or not a number.
     std::int64_t load_rows(const kernels::RowReader& read) {
         const Shape& s = shape();
+        const std::int64_t rows = s.empty() ? 1 : s[0];  // a scalar is a row
         std::int64_t not_finite = 0;
         Contents loaded{s, kind()};
         if (kind() == ParameterKind::matrix) {
@@ -117,12 +118,12 @@ public:
             loaded.packed = kernels::pack_rows<T>({s[0], s[1], s[2], s[3]}, read, not_finite);
         } else if (kind() == ParameterKind::vector) {
             loaded.vector.resize(static_cast<std::size_t>(element_count(s)));
-            read(0, s[0], loaded.vector.data());
+            read(0, rows, loaded.vector.data());
             not_finite = count_not_finite(element_count(s), loaded.vector.data());
         } else {
             const BufferPool::Outside outside;  // it stays
             loaded.tensor = CpuTensor<T>(s);
-            const std::int64_t rows = s.empty() ? 1 : s[0], width = loaded.tensor.count() / rows;
+            const std::int64_t width = loaded.tensor.count() / std::max<std::int64_t>(rows, 1);
             std::vector<float> values(static_cast<std::size_t>(width));
             for (std::int64_t row = 0; row < rows; ++row) {
                 read(row, 1, values.data());

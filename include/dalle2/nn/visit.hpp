@@ -42,10 +42,11 @@ struct IsOptional : std::false_type {};
 template <class T>
 struct IsOptional<std::optional<T>> : std::true_type {};
 
-// The parameters of a module: its engine's.
+// The parameters of a module: its engine's. A parameter may be walked through as well.
 template <class Module>
-struct ParameterOf;
+struct ParameterOf : std::type_identity<Module> {};
 template <template <class> class Module, class E>
+    requires(!IsParameter<Module<E>>)
 struct ParameterOf<Module<E>> : std::type_identity<typename E::Parameter> {};
 
 // The visitor that walks through a module. It is the same for everything that may be done with the
