@@ -41,7 +41,7 @@ void add_clip_options(CLI::App& command, ClipSettings& settings) {
 ClipTool::ClipTool(const ClipSettings& settings, std::stop_token stop)
     : settings_(settings),
       stop_(std::move(stop)),
-      clip_(std::make_shared<const dalle2::Clip>(dalle2::load_clip(
+      clip_(std::make_shared<const dalle2::Clip>(dalle2::load_clip<dalle2::AllEngines>(
           settings.model, {.engine = dalle2::engine_kind_from_name(settings.engine, "--engine"),
                            .variant = settings.variant,
                            .warn = warn}))) {}

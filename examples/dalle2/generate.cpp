@@ -70,7 +70,8 @@ void generate(const GenerateSettings& settings, const std::stop_token& stop) {
     dalle2::LoadOptions load_options = drawing.load_options();
     const std::string prior_sampler = settings.prior_sampler.value_or(settings.drawing.sampler);
     load_options.prior_sampler = dalle2::sampler_kind_from_name(prior_sampler, "--prior-sampler");
-    const dalle2::Pipeline pipeline = dalle2::load(settings.drawing.model, load_options);
+    const dalle2::Pipeline pipeline =
+        dalle2::load<dalle2::AllEngines>(settings.drawing.model, load_options);
     warn_about(settings.prompt, pipeline.tokenizer());
     const dalle2::GenerationDefaults& defaults = pipeline.defaults();
     dalle2::PngText text = {

@@ -19,6 +19,7 @@
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/parallel.hpp>
 #include <dalle2/nn/visit.hpp>
+#include <dalle2/pipeline/memory_plan.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 
@@ -80,6 +81,26 @@ void print_tokenizer(const dalle2::ClipTokenizer& tokenizer) {
 // A multiply-add is two operations.
 double gigaflops(std::int64_t multiply_adds) { return 2e-9 * static_cast<double>(multiply_adds); }
 
+// What one picture of a text takes in memory.
+void print_memory(const dalle2::ModelDirectory& directory,
+                  const dalle2::GenerationDefaults& settings) {
+    std::cout << "\n  " << std::left << std::setw(17) << "memory, with" << std::right
+              << std::setw(14) << "--memory least" << std::setw(18) << "--memory all"
+              << "\n";
+    for (const dalle2::EngineKind engine :
+         {dalle2::EngineKind::cpu_float, dalle2::EngineKind::cpu_bfloat16,
+          dalle2::EngineKind::cpu_int8}) {
+        const dalle2::MemoryPlan plan =
+            dalle2::memory_plan(directory, {.engine = engine, .settings = settings});
+        const auto megabytes = [&](dalle2::Residency residency) {
+            return std::to_string((plan.peak_bytes(residency) + 500'000) / 1'000'000) + " MB";
+        };
+        std::cout << "  " << std::left << std::setw(17) << dalle2::to_string(engine) << std::right
+                  << std::setw(14) << megabytes(dalle2::Residency::in_turn) << std::setw(18)
+                  << megabytes(dalle2::Residency::whole) << "\n";
+    }
+}
+
 // What a model of pictures is, and what one picture of it costs.
 void print_pipeline(const dalle2::ModelDirectory& directory) {
     const dalle2::GenerationDefaults settings = dalle2::load_generation_defaults(directory.path());
@@ -109,6 +130,7 @@ void print_pipeline(const dalle2::ModelDirectory& directory) {
         total += all;
     }
     print_row("together", std::to_string(parameters), "", "", "", number_of(total));
+    if (directory.has("prior")) print_memory(directory, settings);
 }
 
 // A CLIP of transformers: one encoder or both.

@@ -21,7 +21,7 @@ void vary(const VarySettings& settings, const std::stop_token& stop) {
     Drawing drawing(settings.drawing);
     const dalle2::Picture picture = dalle2::read_clip_picture(settings.picture);
     const dalle2::VariationsPipeline pipeline =
-        dalle2::load_variations(settings.drawing.model, drawing.load_options());
+        dalle2::load_variations<dalle2::AllEngines>(settings.drawing.model, drawing.load_options());
     drawing.run({}, pipeline.defaults(), stop,
                 {{"picture", std::filesystem::path(settings.picture).filename().string()}},
                 [&](const dalle2::GenerateOptions& options) {

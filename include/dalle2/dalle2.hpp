@@ -29,10 +29,12 @@
 #pragma once
 
 #include <dalle2/core/activation.hpp>
+#include <dalle2/core/arena.hpp>
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/core/float8.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
@@ -79,6 +81,7 @@
 #include <dalle2/kernels/byte_range.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/copy.hpp>
+#include <dalle2/kernels/denormals.hpp>
 #include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
 #include <dalle2/kernels/int8.hpp>
@@ -88,6 +91,7 @@
 #include <dalle2/kernels/norm.hpp>
 #include <dalle2/kernels/norm_piece.hpp>
 #include <dalle2/kernels/pack.hpp>
+#include <dalle2/kernels/pack_rows.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/parallel.hpp>
 #include <dalle2/kernels/peak.hpp>
@@ -186,6 +190,7 @@
 #include <dalle2/pipeline/load.hpp>
 #include <dalle2/pipeline/load_clip.hpp>
 #include <dalle2/pipeline/load_variations.hpp>
+#include <dalle2/pipeline/memory_plan.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 #include <dalle2/pipeline/on_demand.hpp>

@@ -196,10 +196,12 @@ TEST_CASE("dalle2::load gives the engine and samplers that are asked for") {
                                                      .decoder_sampler = SamplerKind::ddim});
     CHECK(ddim.generate({"owl"}, {.seed = 1}).pictures != expected);
 
-    const Array reference = load(model.folder.path(), {.engine = EngineKind::reference})
+    const Array reference = load<AllEngines>(model.folder.path(), {.engine = EngineKind::reference})
                                 .generate({"owl"}, {.seed = 1})
                                 .pictures;
     CHECK(xt::amax(xt::abs(reference - expected))() < 1e-3);
+    CHECK_THROWS_WITH_AS(load(model.folder.path(), {.engine = EngineKind::reference}),
+                         doctest::Contains("load<dalle2::AllEngines>"), ConfigError);
     const Pipeline usual = load(model.folder.path());
     CHECK(usual.engine() == fastest_engine());
     CHECK(usual("owl").width == tiny_model::large_size);

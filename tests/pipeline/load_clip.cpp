@@ -72,7 +72,7 @@ TEST_CASE("a whole CLIP gives the reference's embeddings of texts and pictures o
              {EngineKind::reference, EngineKind::cpu_float, EngineKind::cpu_bfloat16}) {
             CAPTURE(name);
             CAPTURE(to_string(engine));
-            const Clip clip = load_clip(folder.path(), {.engine = engine});
+            const Clip clip = load_clip<AllEngines>(folder.path(), {.engine = engine});
             CHECK(clip.engine() == engine);
             CHECK(clip.reads_texts());
             CHECK(clip.reads_pictures());

@@ -53,6 +53,36 @@ TEST_CASE(
     CHECK(largest_difference(pipeline().generate({"owl"}, {.seed = 4}).pictures, one) > 0.1);
 }
 
+TEST_CASE("weights that are no numbers are an error that names the stage and its step") {
+    const auto spoil = [](auto& network, const char* parameter, float value) {
+        for_each_parameter(network, [&](const std::string& name, E::Parameter& found) {
+            if (name != parameter) return;
+            Array values = E::store(found);
+            values.data()[0] = value;
+            E::load(found, values);
+        });
+    };
+    const float infinity = std::numeric_limits<float>::infinity();
+    const auto fails = [](const auto& spoilt, const std::string& message) {
+        CHECK_THROWS_WITH_AS(spoilt.generate({"owl"}), doctest::Contains(message.c_str()),
+                             NumericError);
+    };
+    auto made = tiny_model::pipeline<E>();
+    spoil(made.text_encoder, "text_model.final_layer_norm.weight", std::nanf(""));
+    fails(made, "text encoder: ");
+    made = tiny_model::pipeline<E>();
+    spoil(made.prior.transformer, "norm_out.weight", infinity);
+    fails(made, "prior, step 1 of 3: ");
+    made = tiny_model::pipeline<E>();
+    spoil(made.decoder.unet, "conv_out.bias", -infinity);
+    fails(made, "decoder, step 1 of 4: ");
+    made = tiny_model::pipeline<E>();
+    UNet<E> last = tiny_model::upsampler_last<E>();
+    spoil(last, "conv_in.weight", std::nanf(""));
+    made.upsampler.last = std::move(last);
+    fails(made, "super-resolution, step 2 of 2: ");
+}
+
 TEST_CASE("a constant pipeline serves several threads at once") {
     const Array expected = pipeline().generate({"a red owl"}, {.seed = 5, .threads = 1}).pictures;
     std::vector<Array> found(3);

@@ -107,6 +107,7 @@ TEST_CASE("info tells a model's networks and their cost") {
     for (const char* network : {"text_encoder", "prior", "text_proj", "decoder", "super_res_last"})
         CHECK(shown.out.find(network) != std::string::npos);
     CHECK(shown.out.find("F32") != std::string::npos);  // what the weights are stored as
+    CHECK(shown.out.find("--memory least") != std::string::npos);
     const Run clip = run(model.folder, "info model/text_encoder");
     CHECK_MESSAGE(clip.status == 0, clip.err);
     CHECK(clip.out.find("embeddings of 12 numbers") != std::string::npos);
@@ -131,6 +132,7 @@ TEST_CASE("bad options and prompts are one line, exit status not 0, and write no
                                   "red --sampler rk4",
                                   "red --engine gpu",
                                   "red --threads -1",
+                                  "red --threads 1000000",
                                   "red --threads 5000",
                                   "red --seed x",
                                   "red --seed 4294967296",

@@ -37,6 +37,12 @@ public:
     using Error::Error;
 };
 
+// A computation gave what is no number, or is infinite.
+class NumericError : public Error {
+public:
+    using Error::Error;
+};
+
 // The caller asked for the work to stop.
 class Cancelled : public Error {
 public:

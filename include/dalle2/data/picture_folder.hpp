@@ -17,12 +17,11 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include <dalle2/core/error.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/data/square_picture.hpp>
 #include <dalle2/io/file.hpp>
+#include <dalle2/io/json.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/io/picture_files.hpp>
 
@@ -61,7 +60,12 @@ inline std::pair<std::string, std::vector<std::string>> metadata_line(const std:
         throw FormatError(where + ": " + what +
                           "; expected {\"file_name\": \"name.png\", \"text\": \"a caption\"}");
     };
-    const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+    Json json;
+    try {
+        json = parse_json(line, where);
+    } catch (const FormatError&) {
+        // null, which is no object
+    }
     if (!json.is_object()) fail("not a JSON object");
     const auto name = json.find("file_name");
     if (name == json.end() || !name->is_string()) fail("no \"file_name\" that is a string");
@@ -69,8 +73,8 @@ inline std::pair<std::string, std::vector<std::string>> metadata_line(const std:
     if (text == json.end()) text = json.find("caption");
     if (text == json.end()) fail("no \"text\"");
     std::vector<std::string> captions;
-    const nlohmann::json list = text->is_array() ? *text : nlohmann::json::array({*text});
-    for (const nlohmann::json& caption : list) {
+    const Json list = text->is_array() ? *text : Json::array({*text});
+    for (const Json& caption : list) {
         if (!caption.is_string()) fail("a \"text\" that is not a string");
         captions.push_back(caption.get<std::string>());
     }

@@ -1,9 +1,10 @@
 // A scheduler_config.json, the file in which a model directory says how its diffusion was trained.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
-#include <map>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -15,16 +16,26 @@ namespace dalle2 {
 
 namespace detail {
 
-template <class Value>
-Value named_value(const nlohmann::json& json, const std::string& key,
-                  const std::map<std::string, Value>& names, const std::string& where) {
-    const auto found = json.is_string() ? names.find(json.get<std::string>()) : names.end();
-    if (found != names.end()) return found->second;
+// Which of the names `json` is. The enumerations of a schedule have their values in this order.
+inline std::size_t index_of_name(const nlohmann::json& json, const std::string& key,
+                                 std::initializer_list<const char*> names,
+                                 const std::string& where) {
+    const std::string found = json.is_string() ? json.get<std::string>() : "";
     std::string expected;
-    for (const auto& [name, value] : names)
-        expected += (expected.empty() ? "\"" : ", \"") + name + "\"";
+    std::size_t index = 0;
+    for (const char* name : names) {
+        if (found == name) return index;
+        expected += (index++ == 0 ? "\"" : ", \"") + std::string(name) + "\"";
+    }
     throw ConfigError(where + ": " + key + " is " + json.dump() + "; supported are " + expected);
 }
+
+inline constexpr std::initializer_list<const char*> beta_schedule_names = {"linear",
+                                                                           "squaredcos_cap_v2"};
+inline constexpr std::initializer_list<const char*> prediction_type_names = {"epsilon", "sample",
+                                                                             "v_prediction"};
+inline constexpr std::initializer_list<const char*> variance_type_names = {
+    "fixed_small", "fixed_small_log", "learned_range"};
 
 }  // namespace detail
 
@@ -42,41 +53,32 @@ inline NoiseScheduleConfig noise_schedule_config(const nlohmann::json& json,
             if (!holds)
                 throw ConfigError(where + ": " + k + " is " + v.dump() + "; expected " + what);
         };
+        const double number = value.is_number() ? value.get<double>() : std::nan("");
         if (key == "_class_name") {
-            expected(value == "UnCLIPScheduler", "\"UnCLIPScheduler\"");
+            expected(value.is_string() && value.get<std::string>() == "UnCLIPScheduler",
+                     "\"UnCLIPScheduler\"");
         } else if (key == "num_train_timesteps") {
-            expected(value.is_number_integer() && value >= 1 && value <= 100000,
+            expected(value.is_number_integer() && number >= 1 && number <= 100000,
                      "an integer from 1 to 100000");
-            config.num_train_timesteps = value;
+            config.num_train_timesteps = value.get<std::int64_t>();
         } else if (key == "beta_schedule") {
-            config.beta_schedule = detail::named_value<BetaSchedule>(
-                value, key,
-                {{"linear", BetaSchedule::linear},
-                 {"squaredcos_cap_v2", BetaSchedule::squaredcos_cap_v2}},
-                where);
+            config.beta_schedule = static_cast<BetaSchedule>(
+                detail::index_of_name(value, key, detail::beta_schedule_names, where));
         } else if (key == "beta_start" || key == "beta_end") {
-            expected(value.is_number() && value > 0.0 && value < 1.0, "a number between 0 and 1");
-            (key == "beta_start" ? config.beta_start : config.beta_end) = value;
+            expected(number > 0.0 && number < 1.0, "a number between 0 and 1");
+            (key == "beta_start" ? config.beta_start : config.beta_end) = number;
         } else if (key == "prediction_type") {
-            config.prediction_type = detail::named_value<PredictionType>(
-                value, key,
-                {{"epsilon", PredictionType::epsilon},
-                 {"sample", PredictionType::sample},
-                 {"v_prediction", PredictionType::v_prediction}},
-                where);
+            config.prediction_type = static_cast<PredictionType>(
+                detail::index_of_name(value, key, detail::prediction_type_names, where));
         } else if (key == "variance_type") {
-            config.variance_type = detail::named_value<VarianceType>(
-                value, key,
-                {{"fixed_small", VarianceType::fixed_small},
-                 {"fixed_small_log", VarianceType::fixed_small_log},
-                 {"learned_range", VarianceType::learned_range}},
-                where);
+            config.variance_type = static_cast<VarianceType>(
+                detail::index_of_name(value, key, detail::variance_type_names, where));
         } else if (key == "clip_sample") {
             expected(value.is_boolean(), "true or false");
-            config.clip_sample = value;
+            config.clip_sample = value.get<bool>();
         } else if (key == "clip_sample_range") {
-            expected(value.is_number() && value > 0.0, "a positive number");
-            config.clip_sample_range = value;
+            expected(number > 0.0, "a positive number");
+            config.clip_sample_range = number;
         } else {
             expected(!key.empty() && key.front() == '_', "no such key: it is not supported");
         }
@@ -90,16 +92,15 @@ inline NoiseScheduleConfig noise_schedule_config(const nlohmann::json& json,
 // The same as the content of a scheduler_config.json, as diffusers reads it.
 inline nlohmann::json to_json(const NoiseScheduleConfig& config) {
     const auto pick = [](auto value, std::initializer_list<const char*> names) {
-        return names.begin()[static_cast<std::size_t>(value)];
+        return std::string(names.begin()[static_cast<std::size_t>(value)]);
     };
     nlohmann::json json = {
         {"_class_name", "UnCLIPScheduler"},
         {"_diffusers_version", "0.14.0"},
         {"num_train_timesteps", config.num_train_timesteps},
-        {"beta_schedule", pick(config.beta_schedule, {"linear", "squaredcos_cap_v2"})},
-        {"prediction_type", pick(config.prediction_type, {"epsilon", "sample", "v_prediction"})},
-        {"variance_type",
-         pick(config.variance_type, {"fixed_small", "fixed_small_log", "learned_range"})},
+        {"beta_schedule", pick(config.beta_schedule, detail::beta_schedule_names)},
+        {"prediction_type", pick(config.prediction_type, detail::prediction_type_names)},
+        {"variance_type", pick(config.variance_type, detail::variance_type_names)},
         {"clip_sample", config.clip_sample},
         {"clip_sample_range", config.clip_sample_range},
     };

@@ -30,6 +30,12 @@ struct Cpu {
             parameter.load(wide.data());
         }
     }
+    // The same, row by row; returns how many values are infinite or not a number.
+    static std::int64_t load_rows(Parameter& parameter, const kernels::RowReader& read)
+        requires(!std::is_same_v<T, double>)
+    {
+        return parameter.load_rows(read);
+    }
     static Array store(const Parameter& parameter) {
         Array array = make_array(parameter.shape());
         const std::vector<Accumulator<T>> values = parameter.store();

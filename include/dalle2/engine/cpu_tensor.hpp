@@ -7,9 +7,11 @@
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/buffer_pool.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 #include <dalle2/kernels/copy.hpp>
 #include <dalle2/kernels/kernels.hpp>
+#include <dalle2/kernels/pack_rows.hpp>
 
 namespace dalle2 {
 
@@ -67,45 +69,79 @@ Array to_array(const CpuTensor<T>& x) {
 }
 
 // A parameter in the form in which its kernels want it: weights packed, vectors in the
-// accumulator's type, tables and tensors as they are.
+// accumulator's type, tables and tensors as they are. Copies share it until one of them is loaded
+// anew. (All of it is behind one pointer: networks of hundreds of parameters are moved and freed by
+// code that would otherwise be many times as large.)
 template <class T>
 class CpuParameter {
 public:
-    CpuParameter(Shape shape, ParameterKind kind) : shape_(std::move(shape)), kind_(kind) {}
+    CpuParameter(Shape shape, ParameterKind kind)
+        : contents_(std::make_shared<const Contents>(Contents{std::move(shape), kind})) {}
 
-    const Shape& shape() const { return shape_; }
-    ParameterKind kind() const { return kind_; }
+    const Shape& shape() const { return contents_->shape; }
+    ParameterKind kind() const { return contents_->kind; }
 
     // values: row-major, in the order of shape().
     void load(const Accumulator<T>* values) {
-        const std::int64_t count = element_count(shape_);
-        switch (kind_) {
+        const BufferPool::Outside outside;  // it stays
+        Contents loaded{shape(), kind()};
+        const Shape& s = loaded.shape;
+        const std::int64_t count = element_count(s);
+        switch (loaded.kind) {
             case ParameterKind::matrix:
-                packed_ = kernels::pack_weights<T>(values, shape_[0], shape_[1], 1, 1);
+                loaded.packed = kernels::pack_weights<T>(values, s[0], s[1], 1, 1);
                 break;
             case ParameterKind::convolution:
-                packed_ =
-                    kernels::pack_weights<T>(values, shape_[0], shape_[1], shape_[2], shape_[3]);
+                loaded.packed = kernels::pack_weights<T>(values, s[0], s[1], s[2], s[3]);
                 break;
-            case ParameterKind::vector:
-                vector_ =
-                    std::make_shared<const std::vector<Accumulator<T>>>(values, values + count);
-                break;
+            case ParameterKind::vector: loaded.vector.assign(values, values + count); break;
             case ParameterKind::table:
             case ParameterKind::tensor:
-                tensor_ = CpuTensor<T>(shape_);
-                std::transform(values, values + count, tensor_.data(),
+                loaded.tensor = CpuTensor<T>(s);
+                std::transform(values, values + count, loaded.tensor.data(),
                                [](Accumulator<T> value) { return static_cast<T>(value); });
                 break;
         }
+        contents_ = std::make_shared<const Contents>(std::move(loaded));
+    }
+
+    // The same, from rows [shape()[0]] of values as `read` gives them, without a copy of all of
+    // them as floats. Returns how many are infinite or not a number.
+    std::int64_t load_rows(const kernels::RowReader& read) {
+        const Shape& s = shape();
+        const std::int64_t rows = s.empty() ? 1 : s[0];  // a scalar is a row
+        std::int64_t not_finite = 0;
+        Contents loaded{s, kind()};
+        if (kind() == ParameterKind::matrix) {
+            loaded.packed = kernels::pack_rows<T>({s[0], s[1], 1, 1}, read, not_finite);
+        } else if (kind() == ParameterKind::convolution) {
+            loaded.packed = kernels::pack_rows<T>({s[0], s[1], s[2], s[3]}, read, not_finite);
+        } else if (kind() == ParameterKind::vector) {
+            loaded.vector.resize(static_cast<std::size_t>(element_count(s)));
+            read(0, rows, loaded.vector.data());
+            not_finite = count_not_finite(element_count(s), loaded.vector.data());
+        } else {
+            const BufferPool::Outside outside;  // it stays
+            loaded.tensor = CpuTensor<T>(s);
+            const std::int64_t width = loaded.tensor.count() / std::max<std::int64_t>(rows, 1);
+            std::vector<float> values(static_cast<std::size_t>(width));
+            for (std::int64_t row = 0; row < rows; ++row) {
+                read(row, 1, values.data());
+                not_finite += count_not_finite(width, values.data());
+                kernels::convert_from_float(width, values.data(),
+                                            loaded.tensor.data() + row * width);
+            }
+        }
+        contents_ = std::make_shared<const Contents>(std::move(loaded));
+        return not_finite;
     }
 
     // The inverse of load, but for rounding.
     std::vector<Accumulator<T>> store() const {
-        std::vector<Accumulator<T>> values(static_cast<std::size_t>(element_count(shape_)));
-        if (kind_ == ParameterKind::vector)
-            values = *require(vector_);
-        else if (kind_ == ParameterKind::table || kind_ == ParameterKind::tensor)
+        std::vector<Accumulator<T>> values(static_cast<std::size_t>(element_count(shape())));
+        if (kind() == ParameterKind::vector)
+            std::copy_n(vector(), values.size(), values.begin());
+        else if (kind() == ParameterKind::table || kind() == ParameterKind::tensor)
             std::transform(tensor().data(), tensor().data() + tensor().count(), values.begin(),
                            [](T value) { return static_cast<Accumulator<T>>(value); });
         else
@@ -114,32 +150,33 @@ public:
     }
 
     const kernels::PackedWeights<T>& packed() const {
-        if (packed_.empty()) throw_not_loaded();
-        return packed_;
+        if (contents_->packed.empty()) throw_not_loaded();
+        return contents_->packed;
     }
-    const Accumulator<T>* vector() const { return require(vector_)->data(); }
+    const Accumulator<T>* vector() const {
+        if (contents_->vector.empty()) throw_not_loaded();
+        return contents_->vector.data();
+    }
     const CpuTensor<T>& tensor() const {
-        if (tensor_.empty()) throw_not_loaded();
-        return tensor_;
+        if (contents_->tensor.empty()) throw_not_loaded();
+        return contents_->tensor;
     }
 
 private:
     [[noreturn]] void throw_not_loaded() const {
         throw Error(
-            "a parameter of shape " + to_string(shape_) +
+            "a parameter of shape " + to_string(shape()) +
             " is used before its values were loaded, or not as the kind that it was made for");
     }
-    template <class Pointer>
-    const Pointer& require(const Pointer& pointer) const {
-        if (!pointer) throw_not_loaded();
-        return pointer;
-    }
 
-    Shape shape_;
-    ParameterKind kind_;
-    kernels::PackedWeights<T> packed_;
-    std::shared_ptr<const std::vector<Accumulator<T>>> vector_;
-    CpuTensor<T> tensor_;
+    struct Contents {
+        Shape shape;
+        ParameterKind kind;
+        kernels::PackedWeights<T> packed = {};
+        std::vector<Accumulator<T>> vector = {};
+        CpuTensor<T> tensor = {};
+    };
+    std::shared_ptr<const Contents> contents_;
 };
 
 }  // namespace dalle2

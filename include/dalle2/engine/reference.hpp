@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <numbers>
 
 #include <Eigen/Core>
@@ -15,15 +16,18 @@
 
 namespace dalle2 {
 
-struct Reference {
-    using Tensor = Array;
+// (A template, although there is but one T, so that programs which only include it do not pay for
+// the compilation of what they do not use.)
+template <std::same_as<float> T>
+struct BasicReference {
+    using Tensor = BasicArray<T>;
 
     class Parameter {
     public:
         Parameter(Shape shape, ParameterKind kind) : shape_(std::move(shape)), kind_(kind) {}
         const Shape& shape() const { return shape_; }
         ParameterKind kind() const { return kind_; }
-        Array values;
+        Tensor values;
 
     private:
         Shape shape_;
@@ -67,7 +71,7 @@ struct Reference {
         if (bias) y += bias->values;
         for (std::int64_t kh = 0; kh < w[2]; ++kh)
             for (std::int64_t kw = 0; kw < w[3]; ++kw) {
-                const Array tap =
+                const Tensor tap =
                     xt::view(weight.values, xt::all(), xt::all(), kh, kw);  // [out, in]
                 for (std::int64_t b = 0; b < in[0]; ++b)
                     for (std::int64_t h = 0; h < height; ++h)
@@ -87,15 +91,15 @@ struct Reference {
         const std::int64_t channels = scale.shape()[0], batch = shape(x)[0];
         check_groups(shape(x), channels, o.groups);
         const std::int64_t pixels = static_cast<std::int64_t>(x.size()) / (batch * channels);
-        Array grouped = reshaped(x, {batch, pixels, o.groups, channels / o.groups});
-        const Array mean = xt::mean(grouped, {1, 3}, xt::keep_dims);
-        const Array variance = xt::mean(xt::square(grouped - mean), {1, 3}, xt::keep_dims);
-        const Array normalised =
+        Tensor grouped = reshaped(x, {batch, pixels, o.groups, channels / o.groups});
+        const Tensor mean = xt::mean(grouped, {1, 3}, xt::keep_dims);
+        const Tensor variance = xt::mean(xt::square(grouped - mean), {1, 3}, xt::keep_dims);
+        const Tensor normalised =
             (grouped - mean) / xt::sqrt(variance + static_cast<float>(o.epsilon));
-        Array y = reshaped(normalised, {batch, pixels, channels}) * scale.values + shift.values;
+        Tensor y = reshaped(normalised, {batch, pixels, channels}) * scale.values + shift.values;
         if (modulation) {
             check_modulation(shape(x), shape(*modulation));
-            const Array m = reshaped(*modulation, {batch, 1, 2 * channels});
+            const Tensor m = reshaped(*modulation, {batch, 1, 2 * channels});
             y = y * (1.0f + xt::view(m, xt::all(), xt::all(), xt::range(0, channels))) +
                 xt::view(m, xt::all(), xt::all(), xt::range(channels, 2 * channels));
         }
@@ -106,8 +110,8 @@ struct Reference {
                              double epsilon) {
         check_last_axis("layer_norm", shape(x), scale.shape()[0]);
         const std::size_t last = x.dimension() - 1;
-        const Array mean = xt::mean(x, {last}, xt::keep_dims);
-        const Array variance = xt::mean(xt::square(x - mean), {last}, xt::keep_dims);
+        const Tensor mean = xt::mean(x, {last}, xt::keep_dims);
+        const Tensor variance = xt::mean(xt::square(x - mean), {last}, xt::keep_dims);
         return (x - mean) / xt::sqrt(variance + static_cast<float>(epsilon)) * scale.values +
                shift.values;
     }
@@ -163,7 +167,7 @@ struct Reference {
         for (const Tensor& part : parts) shapes.push_back(shape(part));
         const ConcatenationPlan plan(shapes, axis);
         Tensor y = make_array(plan.result);
-        float* out = y.data();
+        T* out = y.data();
         for (std::int64_t outer = 0; outer < plan.outer; ++outer)
             for (std::size_t i = 0; i < parts.size(); ++i)
                 out = std::copy_n(parts[i].data() + outer * plan.run_lengths[i],
@@ -226,28 +230,27 @@ struct Reference {
     }
 
 private:
-    using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     using MatrixMap = Eigen::Map<Matrix>;
     using ConstMatrixMap = Eigen::Map<const Matrix>;
-    using VectorMap = Eigen::Map<Eigen::VectorXf>;
-    using ConstVectorMap = Eigen::Map<const Eigen::VectorXf>;
+    using Vector = Eigen::Vector<T, Eigen::Dynamic>;
+    using VectorMap = Eigen::Map<Vector>;
+    using ConstVectorMap = Eigen::Map<const Vector>;
 
-    static ConstMatrixMap matrix(const float* data, std::int64_t rows, std::int64_t columns) {
+    static ConstMatrixMap matrix(const T* data, std::int64_t rows, std::int64_t columns) {
         return ConstMatrixMap(data, rows, columns);
     }
-    static MatrixMap matrix(float* data, std::int64_t rows, std::int64_t columns) {
+    static MatrixMap matrix(T* data, std::int64_t rows, std::int64_t columns) {
         return MatrixMap(data, rows, columns);
     }
-    static ConstMatrixMap matrix(const Array& x, std::int64_t columns) {
+    static ConstMatrixMap matrix(const Tensor& x, std::int64_t columns) {
         return matrix(x.data(), static_cast<std::int64_t>(x.size()) / columns, columns);
     }
-    static MatrixMap matrix(Array& x, std::int64_t columns) {
+    static MatrixMap matrix(Tensor& x, std::int64_t columns) {
         return matrix(x.data(), static_cast<std::int64_t>(x.size()) / columns, columns);
     }
-    static ConstVectorMap vector(const float* data, std::int64_t n) {
-        return ConstVectorMap(data, n);
-    }
-    static VectorMap vector(float* data, std::int64_t n) { return VectorMap(data, n); }
+    static ConstVectorMap vector(const T* data, std::int64_t n) { return ConstVectorMap(data, n); }
+    static VectorMap vector(T* data, std::int64_t n) { return VectorMap(data, n); }
 
     static Matrix mask_of(const Array& mask, std::int64_t batch, std::int64_t queries,
                           std::int64_t keys) {
@@ -258,6 +261,8 @@ private:
         });
     }
 };
+
+using Reference = BasicReference<float>;
 
 static_assert(Engine<Reference>);
 

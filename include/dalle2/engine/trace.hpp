@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <dalle2/core/arena.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 
@@ -32,6 +33,7 @@ struct TraceSummary {
 class TraceLog {
     struct Memory {
         std::int64_t live = 0, peak = 0;
+        ArenaLayout places;
     };
 
 public:
@@ -66,6 +68,9 @@ public:
     }
     // The most memory that activations held at one time, in bytes.
     std::int64_t peak_bytes() const { return memory_->peak; }
+    // The memory that a BufferPool needs for them: the peak, and the gaps between blocks of
+    // different sizes.
+    std::int64_t arena_bytes() const { return static_cast<std::int64_t>(memory_->places.extent()); }
 
     // By kind of operation, the most multiply-adds first.
     std::vector<TraceSummary> summary() const {
@@ -98,7 +103,12 @@ public:
         const std::int64_t bytes = elements * bytes_per_element_;
         memory_->live += bytes;
         memory_->peak = std::max(memory_->peak, memory_->live);
-        return {memory_.get(), [memory = memory_, bytes](const void*) { memory->live -= bytes; }};
+        const auto size = static_cast<std::size_t>(bytes);
+        const std::size_t place = memory_->places.take(size);
+        return {memory_.get(), [memory = memory_, bytes, size, place](const void*) {
+                    memory->live -= bytes;
+                    memory->places.give_back(place, size);
+                }};
     }
 
 private:

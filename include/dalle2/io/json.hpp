@@ -30,7 +30,7 @@ inline Json parse_json(std::string_view text, const std::string& name,
                           std::to_string(limits.text_length) + " bytes");
     if (text.empty()) throw FormatError(name + " is not JSON: it is empty");
     detail::JsonBuilder builder(name, text.size(), limits);
-    Json::sax_parse(text.begin(), text.end(), &builder);
+    detail::parse_json_events(text, builder);
     return builder.take();
 }
 

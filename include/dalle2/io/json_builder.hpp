@@ -45,8 +45,16 @@ inline std::size_t longest_json_token(std::string_view text) {
     return std::max(longest, length);
 }
 
-// Receives the events of nlohmann::json::sax_parse. Throws FormatError, in which `name` stands.
-class JsonBuilder {
+// Calls `events` for what stands in the text, one after the other. All parsing goes through here,
+// and through virtual functions, so that the parser is compiled once. (The library's sax_parse does
+// the same, but takes the readers of five binary formats along: a second of every compilation.)
+inline void parse_json_events(std::string_view text, nlohmann::json::json_sax_t& events) {
+    auto input = nlohmann::detail::input_adapter(text.begin(), text.end());
+    nlohmann::detail::parser<nlohmann::json, decltype(input)>(std::move(input)).sax_parse(&events);
+}
+
+// Receives the events of parse_json_events. Throws FormatError, in which `name` stands.
+class JsonBuilder final : public nlohmann::json::json_sax_t {
 public:
     using Json = nlohmann::json;
 
@@ -55,21 +63,21 @@ public:
 
     Json take() { return std::move(root_); }
 
-    bool null() { return add(nullptr); }
-    bool boolean(bool value) { return add(value); }
-    bool number_integer(std::int64_t value) { return add(value); }
-    bool number_unsigned(std::uint64_t value) { return add(value); }
-    bool number_float(double value, const std::string&) { return add(value); }
-    bool string(std::string& value) {
+    bool null() override { return add(nullptr); }
+    bool boolean(bool value) override { return add(value); }
+    bool number_integer(std::int64_t value) override { return add(value); }
+    bool number_unsigned(std::uint64_t value) override { return add(value); }
+    bool number_float(double value, const std::string&) override { return add(value); }
+    bool string(std::string& value) override {
         count(bytes_per_text + value.size());
         return add(std::move(value));
     }
-    bool binary(Json::binary_t&) { return false; }  // not in JSON
-    bool start_object(std::size_t) { return start(Json::object()); }
-    bool start_array(std::size_t) { return start(Json::array()); }
-    bool end_object() { return end(); }
-    bool end_array() { return end(); }
-    bool key(std::string& key) {
+    bool binary(Json::binary_t&) override { return false; }  // not in JSON
+    bool start_object(std::size_t) override { return start(Json::object()); }
+    bool start_array(std::size_t) override { return start(Json::array()); }
+    bool end_object() override { return end(); }
+    bool end_array() override { return end(); }
+    bool key(std::string& key) override {
         count(bytes_per_key + key.size());
         auto& object = open_.back()->get_ref<Json::object_t&>();
         const auto [place, is_new] = object.emplace(std::move(key), nullptr);
@@ -79,7 +87,8 @@ public:
         value_ = &place->second;
         return true;
     }
-    bool parse_error(std::size_t place, const std::string&, const nlohmann::detail::exception& e) {
+    bool parse_error(std::size_t place, const std::string&,
+                     const nlohmann::detail::exception& e) override {
         constexpr int out_of_range = 406;
         if (e.id == out_of_range)
             throw FormatError(name_ + " is not JSON: it contains a number that is out of range");

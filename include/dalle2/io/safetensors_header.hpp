@@ -58,21 +58,21 @@ inline constexpr std::size_t longest_tensor_name = 1024;
 // Receives the header's JSON piece by piece, so that no hostile header can make a large document:
 // {"name": {"dtype": text, "shape": [n, …], "data_offsets": [begin, end]}, "__metadata__": {text:
 // text}}.
-class SafetensorsHeaderParser {
+class SafetensorsHeaderParser final : public nlohmann::json::json_sax_t {
 public:
     using Json = nlohmann::json;
 
     SafetensorsHeaderParser(SafetensorsHeader& header, const std::string& where)
         : header_(header), where_(where) {}
 
-    bool start_object(std::size_t) {
+    bool start_object(std::size_t) override {
         if (depth_ == 0) return enter();
         if (depth_ != 1) unexpected("an object");
         if (!in_metadata_) header_.tensors.push_back({name_, {}, {}, 0, 0});
         seen_ = {};
         return enter();
     }
-    bool key(std::string& key) {
+    bool key(std::string& key) override {
         if (depth_ == 1) {
             if (key.size() > longest_tensor_name)
                 fail("a name of " + std::to_string(key.size()) + " bytes; expected at most " +
@@ -100,25 +100,25 @@ public:
         }
         return true;
     }
-    bool end_object() {
+    bool end_object() override {
         if (--depth_ == 1 && !in_metadata_)
             for (std::size_t i = 0; i < fields.size(); ++i)
                 if (!seen_[i]) fail("tensor \"" + name_ + "\" has no " + std::string(fields[i]));
         return true;
     }
-    bool start_array(std::size_t) {
+    bool start_array(std::size_t) override {
         if (depth_ != 2 || in_metadata_ || field_ == "dtype") unexpected("a list");
         offsets_ = 0;
         return enter();
     }
-    bool end_array() {
+    bool end_array() override {
         --depth_;
         if (field_ == "data_offsets" && offsets_ != 2)
             fail("tensor \"" + name_ + "\": data_offsets has " + std::to_string(offsets_) +
                  " numbers, expected 2");
         return true;
     }
-    bool string(std::string& text) {
+    bool string(std::string& text) override {
         if (depth_ != 2) unexpected("a text");
         if (in_metadata_) {
             header_.metadata.emplace(field_, text);
@@ -137,7 +137,7 @@ public:
                      "integers");
         fail("tensor \"" + name_ + "\": unknown dtype \"" + shortened(text) + "\"");
     }
-    bool number_unsigned(std::uint64_t number) {
+    bool number_unsigned(std::uint64_t number) override {
         if (depth_ != 3) unexpected("a number");
         auto& tensor = header_.tensors.back();
         if (field_ == "shape") {
@@ -154,12 +154,13 @@ public:
         }
         return true;
     }
-    bool null() { unexpected("null"); }
-    bool boolean(bool) { unexpected("a truth value"); }
-    bool number_integer(std::int64_t) { unexpected("a negative number"); }
-    bool number_float(double, const std::string&) { unexpected("a fraction"); }
-    bool binary(Json::binary_t&) { unexpected("binary data"); }
-    bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) {
+    bool null() override { unexpected("null"); }
+    bool boolean(bool) override { unexpected("a truth value"); }
+    bool number_integer(std::int64_t) override { unexpected("a negative number"); }
+    bool number_float(double, const std::string&) override { unexpected("a fraction"); }
+    bool binary(Json::binary_t&) override { unexpected("binary data"); }
+    bool parse_error(std::size_t position, const std::string&,
+                     const nlohmann::detail::exception&) override {
         fail("the header is not JSON (at its byte " + std::to_string(position) + ")");
     }
 
@@ -221,7 +222,7 @@ inline SafetensorsHeader read_safetensors_header(std::string_view file, const st
         fail("its header contains a text of more than " + std::to_string(longest_header_text) +
              " bytes");
     SafetensorsHeaderParser parser(header, where);
-    nlohmann::json::sax_parse(text.begin(), text.end(), &parser);
+    parse_json_events(text, parser);
 
     std::sort(header.tensors.begin(), header.tensors.end(), [](const auto& a, const auto& b) {
         return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/bfloat16.hpp>
@@ -109,6 +110,10 @@ inline std::uint64_t checked_byte_count(const Shape& shape, DType dtype, const s
 template <class Stored>
 void convert_to_float(std::span<const std::byte> bytes, float* values) {
     const std::size_t count = bytes.size() / sizeof(Stored);
+    if constexpr (std::is_same_v<Stored, float>) {
+        std::memcpy(values, bytes.data(), count * sizeof(float));
+        return;
+    }
     for (std::size_t i = 0; i < count; ++i) {
         Stored stored;
         std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
@@ -118,25 +123,30 @@ void convert_to_float(std::span<const std::byte> bytes, float* values) {
 
 }  // namespace detail
 
-// Writes the values of a tensor, as float, to `values`: as many as its shape says.
-inline void to_floats(const TensorView& view, float* values) {
-    switch (view.dtype) {
-        case DType::f64: return detail::convert_to_float<double>(view.bytes, values);
-        case DType::f32: return detail::convert_to_float<float>(view.bytes, values);
-        case DType::f16: return detail::convert_to_float<float16>(view.bytes, values);
-        case DType::bf16: return detail::convert_to_float<bfloat16>(view.bytes, values);
-        case DType::i64: return detail::convert_to_float<std::int64_t>(view.bytes, values);
-        case DType::i32: return detail::convert_to_float<std::int32_t>(view.bytes, values);
-        case DType::i16: return detail::convert_to_float<std::int16_t>(view.bytes, values);
-        case DType::i8: return detail::convert_to_float<std::int8_t>(view.bytes, values);
-        case DType::u64: return detail::convert_to_float<std::uint64_t>(view.bytes, values);
-        case DType::u32: return detail::convert_to_float<std::uint32_t>(view.bytes, values);
-        case DType::u16: return detail::convert_to_float<std::uint16_t>(view.bytes, values);
+// Writes the values of elements of a type, as float, to `values`: as many as there are bytes for.
+inline void to_floats(DType dtype, std::span<const std::byte> bytes, float* values) {
+    switch (dtype) {
+        case DType::f64: return detail::convert_to_float<double>(bytes, values);
+        case DType::f32: return detail::convert_to_float<float>(bytes, values);
+        case DType::f16: return detail::convert_to_float<float16>(bytes, values);
+        case DType::bf16: return detail::convert_to_float<bfloat16>(bytes, values);
+        case DType::i64: return detail::convert_to_float<std::int64_t>(bytes, values);
+        case DType::i32: return detail::convert_to_float<std::int32_t>(bytes, values);
+        case DType::i16: return detail::convert_to_float<std::int16_t>(bytes, values);
+        case DType::i8: return detail::convert_to_float<std::int8_t>(bytes, values);
+        case DType::u64: return detail::convert_to_float<std::uint64_t>(bytes, values);
+        case DType::u32: return detail::convert_to_float<std::uint32_t>(bytes, values);
+        case DType::u16: return detail::convert_to_float<std::uint16_t>(bytes, values);
         case DType::u8:
-        case DType::boolean: return detail::convert_to_float<std::uint8_t>(view.bytes, values);
-        case DType::f8_e4m3: return detail::convert_to_float<Float8E4M3>(view.bytes, values);
-        case DType::f8_e5m2: return detail::convert_to_float<Float8E5M2>(view.bytes, values);
+        case DType::boolean: return detail::convert_to_float<std::uint8_t>(bytes, values);
+        case DType::f8_e4m3: return detail::convert_to_float<Float8E4M3>(bytes, values);
+        case DType::f8_e5m2: return detail::convert_to_float<Float8E5M2>(bytes, values);
     }
+}
+
+// The same for a whole tensor.
+inline void to_floats(const TensorView& view, float* values) {
+    to_floats(view.dtype, view.bytes, values);
 }
 
 // A copy as floats.

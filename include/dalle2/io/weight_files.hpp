@@ -260,7 +260,8 @@ private:
         }
         for (const auto& [name, file] : map->items()) {
             const auto shard = file.get<std::string>();
-            if (!visit(opened.at(shard), [&](const auto& f) { return f.contains(name); }))
+            const std::string& tensor = name;  // clang 16 captures no structured binding
+            if (!visit(opened.at(shard), [&](const auto& f) { return f.contains(tensor); }))
                 throw FormatError(path_.string() + ": the tensor " + name + " is not in " + shard +
                                   ", where it is said to be");
         }

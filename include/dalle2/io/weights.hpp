@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <dalle2/core/error.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/weight_origin.hpp>
 #include <dalle2/io/safetensors.hpp>
@@ -41,35 +42,76 @@ inline std::string counted_names(const std::vector<std::string>& names, const ch
     return text + (names.size() > most ? ", …);" : ");");
 }
 
+// The names and shapes of a module's parameters.
+using ParameterShapes = std::vector<std::pair<std::string, Shape>>;
+template <class Module>
+ParameterShapes parameter_shapes(const Module& module) {
+    ParameterShapes shapes;
+    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
+        shapes.emplace_back(name, parameter.shape());
+    });
+    return shapes;
+}
+
+inline void check_weights(const ParameterShapes& parameters, const WeightFiles& file) {
+    std::set<std::string> expected;
+    std::vector<std::string> missing, misshapen, unknown;
+    for (const auto& [name, shape] : parameters) {
+        expected.insert(name);
+        if (!file.contains(name)) {
+            missing.push_back(name);
+        } else if (file.dtype(name) == DType::i8 && !file.is_int8(name)) {
+            missing.push_back(int8_scale_name(name));
+        } else if (file.shape(name) != shape) {
+            misshapen.push_back(name + " is " + to_string(file.shape(name)) + ", expected " +
+                                to_string(shape));
+        }
+    }
+    for (const std::string& name : file.names())
+        if (!expected.contains(name) && !is_ignored_tensor(name)) unknown.push_back(name);
+    if (!missing.empty() || !misshapen.empty() || !unknown.empty()) {
+        std::string problems = counted_names(missing, "missing") +
+                               counted_names(misshapen, "of another shape") +
+                               counted_names(unknown, "unknown");
+        problems.pop_back();
+        throw FormatError(file.path().string() + " does not fit the model's config.json: of " +
+                          std::to_string(expected.size()) + " tensors" + problems);
+    }
+}
+
+inline void warn_of_bad_values(std::int64_t count, const std::string& name, const WeightFiles& file,
+                               const Warn& warn) {
+    if (count > 0 && warn)
+        warn(file.path().string() + ": the tensor " + name + " contains " + std::to_string(count) +
+             " values that are infinite or not a number; the results will be useless");
+}
+
+// What is in a tensor's row: elements of a type that lie one after the other.
+class TensorRows {
+public:
+    TensorRows(const WeightFiles& file, const std::string& name) : view_(file.view(name)) {
+        const std::size_t rows = view_.shape.empty() ? 1 : static_cast<std::size_t>(view_.shape[0]);
+        row_bytes_ = rows > 0 ? view_.bytes.size() / rows : 0;
+    }
+    void operator()(std::int64_t first, std::int64_t count, float* values) const {
+        to_floats(view_.dtype,
+                  view_.bytes.subspan(static_cast<std::size_t>(first) * row_bytes_,
+                                      static_cast<std::size_t>(count) * row_bytes_),
+                  values);
+    }
+
+private:
+    TensorView view_;
+    std::size_t row_bytes_;
+};
+
 }  // namespace detail
 
 // Throws one FormatError that names the tensors which are missing, unknown or misshapen, unless
 // `file` has exactly the names and shapes of the module's parameters.
 template <class Module>
 void check_weights(const Module& module, const WeightFiles& file) {
-    std::set<std::string> expected;
-    std::vector<std::string> missing, misshapen, unknown;
-    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
-        expected.insert(name);
-        if (!file.contains(name)) {
-            missing.push_back(name);
-        } else if (file.dtype(name) == DType::i8 && !file.is_int8(name)) {
-            missing.push_back(int8_scale_name(name));
-        } else if (file.shape(name) != parameter.shape()) {
-            misshapen.push_back(name + " is " + to_string(file.shape(name)) + ", expected " +
-                                to_string(parameter.shape()));
-        }
-    });
-    for (const std::string& name : file.names())
-        if (!expected.contains(name) && !detail::is_ignored_tensor(name)) unknown.push_back(name);
-    if (!missing.empty() || !misshapen.empty() || !unknown.empty()) {
-        std::string problems = detail::counted_names(missing, "missing") +
-                               detail::counted_names(misshapen, "of another shape") +
-                               detail::counted_names(unknown, "unknown");
-        problems.pop_back();
-        throw FormatError(file.path().string() + " does not fit the model's config.json: of " +
-                          std::to_string(expected.size()) + " tensors" + problems);
-    }
+    detail::check_weights(detail::parameter_shapes(module), file);
 }
 
 // Loads every parameter of `module`; a tensor's pages of the file leave memory after it. Throws as
@@ -78,22 +120,32 @@ template <Engine E, class Module>
 void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nullptr) {
     check_weights(module, file);
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
-        const Array values = file.to_array(name);
-        const auto bad =
-            std::count_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
-        if (bad > 0 && warn)
-            warn(file.path().string() + ": the tensor " + name + " contains " +
-                 std::to_string(bad) +
-                 " values that are infinite or not a number; the results will be useless");
-        if constexpr (requires { E::load(parameter, values, WeightOrigin{}); }) {
+        std::int64_t not_finite = 0;
+        const auto count_bad = [&](const Array& values) {
+            not_finite = count_not_finite(static_cast<std::int64_t>(values.size()), values.data());
+        };
+        if constexpr (requires(Array values) { E::load(parameter, values, WeightOrigin{}); }) {
             using Precision = WeightOrigin::Precision;
+            const Array values = file.to_array(name);
+            count_bad(values);
             E::load(parameter, values,
                     WeightOrigin{name, file.is_int8(name)     ? Precision::int8
                                        : file.made_for_int8() ? Precision::other
                                                               : Precision::undecided});
         } else {
-            E::load(parameter, values);
+            bool by_rows = false;
+            if constexpr (requires { E::load_rows(parameter, detail::TensorRows(file, name)); })
+                if (!file.is_int8(name)) {
+                    by_rows = true;
+                    not_finite = E::load_rows(parameter, detail::TensorRows(file, name));
+                }
+            if (!by_rows) {
+                const Array values = file.to_array(name);
+                count_bad(values);
+                E::load(parameter, values);
+            }
         }
+        detail::warn_of_bad_values(not_finite, name, file, warn);
         file.forget(name);
     });
 }

@@ -33,7 +33,7 @@ void attention_backward(const AttentionShape& s, const T* q, const T* k, const T
     plan.q = q, plan.k = k, plan.v = v, plan.dy = dy, plan.dq = dq, plan.dk = dk, plan.dv = dv;
     plan.forward_y = y, plan.forward_log_sum_exp = log_sum_exp;
     divide(plan, thread_count(), true);
-    const auto kernel = vector_kernels<T>().attention_backward_task;
+    const auto kernel = vector_gradients<T>().attention_backward_task;
     const AlignedBuffer<char> scratch(plan.scratch_bytes * thread_count());
     parallel_for(plan.tasks(), [&](int64 task, int thread) {
         kernel(plan, task, scratch.get() + thread * plan.scratch_bytes);

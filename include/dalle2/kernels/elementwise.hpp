@@ -27,7 +27,7 @@ void activate(Activation kind, int64 n, const T* x, T* y) {
 
 template <class T>
 void activate_backward(Activation kind, int64 n, const T* x, const T* dy, T* dx) {
-    const auto kernel = vector_kernels<T>().activate_backward;
+    const auto kernel = vector_gradients<T>().activate_backward;
     for_blocks(n, [&](int64 begin, int64 end) {
         kernel(kind, end - begin, x + begin, dy + begin, dx + begin);
     });
@@ -50,7 +50,7 @@ void add_repeated(int64 outer, int64 inner, const T* a, const T* b, T* y) {
 
 template <class T>
 void sum_repeated(int64 outer, int64 inner, const T* dy, T* db) {
-    const auto kernel = vector_kernels<T>().sum_rows;
+    const auto kernel = vector_gradients<T>().sum_rows;
     constexpr int64 block = 256;
     parallel_for((inner + block - 1) / block, [&](int64 task, int) {
         const int64 first = task * block;
@@ -69,7 +69,7 @@ void add_per_channel(int64 batch, int64 pixels, int64 channels, const T* x, cons
 
 template <class T>
 void sum_per_channel(int64 batch, int64 pixels, int64 channels, const T* dy, T* dv) {
-    const auto kernel = vector_kernels<T>().sum_rows;
+    const auto kernel = vector_gradients<T>().sum_rows;
     parallel_for(batch, [&](int64 b, int) {
         kernel(pixels, channels, channels, dy + b * pixels * channels, dv + b * channels);
     });
@@ -97,7 +97,7 @@ void average_pool2(int64 batch, int64 height, int64 width, int64 channels, const
 template <class T>
 void average_pool2_backward(int64 batch, int64 height, int64 width, int64 channels, const T* dy,
                             T* dx) {
-    const auto kernel = vector_kernels<T>().spread_pairs;
+    const auto kernel = vector_gradients<T>().spread_pairs;
     const int64 rows = height / 2, columns = width / 2;
     parallel_for(batch * height, [&](int64 row, int) {
         const int64 from = row % height / 2;

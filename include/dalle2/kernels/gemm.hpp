@@ -51,7 +51,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
     std::fill_n(zeros.get(), plan.channels, Value(0));
     plan.zeros = zeros.get();
     if constexpr (std::is_same_v<T, std::int8_t>)
-        run(plan, vector_kernels<bfloat16>().winograd_int8_task);
+        run(plan, int8_winograd_task<bfloat16>());
     else
         run(plan, vector_kernels<T>().winograd_task);
 }
@@ -135,7 +135,7 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.packed_x = packed_x.get(), plan.packed_dy = packed_dy.get(), plan.zeros = zeros.get();
     plan.dw = dw, plan.dbias = dbias;
 
-    const VectorKernels<T> kernels = vector_kernels<T>();
+    const VectorGradients<T> kernels = vector_gradients<T>();
     parallel_for(plan.groups * (plan.in_rows + plan.strip_rows),
                  [&](int64 task, int) { kernels.weight_pack_task(plan, task); });
     parallel_for(plan.tasks(), [&](int64 task, int thread) {

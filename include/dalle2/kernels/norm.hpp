@@ -126,7 +126,7 @@ void group_norm_backward(const GroupNormShape& s, const T* x, const float* scale
                          const float* inverse_deviation, const T* dy, T* dx, float* dscale,
                          float* dshift, T* dmodulation) {
     enum { center, factor, offset, of_dz, of_x, constant, rows };
-    const VectorKernels<T> kernels = vector_kernels<T>();
+    const VectorGradients<T> kernels = vector_gradients<T>();
     const NormPieces pieces(s);
     const NormScratch scratch(s, pieces, rows);
     const int64 width = s.channels / s.groups, piece_elements = pieces.pixels * s.channels;
@@ -258,7 +258,7 @@ template <class T>
 void layer_norm_backward(int64 rows, int64 width, const T* x, const float* scale, const float* mean,
                          const float* inverse_deviation, const T* dy, T* dx, float* dscale,
                          float* dshift) {
-    const VectorKernels<T> kernels = vector_kernels<T>();
+    const VectorGradients<T> kernels = vector_gradients<T>();
     const int64 block = std::max<int64>(32, (rows + 63) / 64), blocks = (rows + block - 1) / block;
     const AlignedBuffer<float> partial(2 * width * blocks);
     parallel_for(blocks, [&](int64 task, int) {

@@ -1,14 +1,13 @@
 // Weights of linear layers and convolutions in the order in which the kernels read them.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <type_traits>
 #include <utility>
 
 #include <dalle2/core/bfloat16.hpp>
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/kernels/parallel.hpp>
 
 namespace dalle2::kernels {
@@ -23,22 +22,17 @@ inline constexpr int64 pair_size = std::is_same_v<T, bfloat16>      ? 2
                                    : std::is_same_v<T, std::int8_t> ? 4
                                                                     : 1;
 
-// An uninitialised block of T, 64-byte aligned, that frees itself.
+// An uninitialised block of T, 64-byte aligned, that frees itself: of the BufferPool in whose scope
+// it is made, so that what a kernel needs for a moment costs nothing after the first time.
 template <class T>
 class AlignedBuffer {
 public:
     AlignedBuffer() = default;
-    explicit AlignedBuffer(int64 count)
-        : data_(static_cast<T*>(
-              ::operator new(static_cast<std::size_t>(std::max<int64>(count, 1)) * sizeof(T),
-                             std::align_val_t{64}))) {}
+    explicit AlignedBuffer(int64 count) : data_(BufferPool::allocate_array<T>(count)) {}
     T* get() const { return data_.get(); }
 
 private:
-    struct Free {
-        void operator()(T* p) const { ::operator delete(p, std::align_val_t{64}); }
-    };
-    std::unique_ptr<T, Free> data_;
+    std::shared_ptr<T> data_;
 };
 
 // Where a weight [out, in, y, x] is in the packed order. A row of the kernel meets kernel_width·in

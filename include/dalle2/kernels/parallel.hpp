@@ -7,6 +7,8 @@
 #include <omp.h>
 #endif
 
+#include <dalle2/kernels/denormals.hpp>
+
 namespace dalle2::kernels {
 
 using int64 = std::int64_t;
@@ -20,19 +22,36 @@ inline int thread_count() {
 #endif
 }
 
-// Calls body(task, thread) for each task in [0, tasks), thread in [0, thread_count()). Which thread
-// takes which task is left open, so a task must not depend on it; body must not throw.
-template <class Body>
-void parallel_for(int64 tasks, const Body& body) {
+namespace detail {
+
+// The loop of parallel_for, one for all bodies.
+inline void run_tasks(int64 tasks, const void* body, void (*call)(const void*, int64, int)) {
 #ifdef _OPENMP
     const int threads = static_cast<int>(tasks < thread_count() ? tasks : thread_count());
     if (threads > 1) {
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-        for (int64 task = 0; task < tasks; ++task) body(task, omp_get_thread_num());
+#pragma omp parallel num_threads(threads)
+        {
+            const FlushDenormals flush;
+#pragma omp for schedule(dynamic)
+            for (int64 task = 0; task < tasks; ++task) call(body, task, omp_get_thread_num());
+        }
         return;
     }
 #endif
-    for (int64 task = 0; task < tasks; ++task) body(task, 0);
+    const FlushDenormals flush;
+    for (int64 task = 0; task < tasks; ++task) call(body, task, 0);
+}
+
+}  // namespace detail
+
+// Calls body(task, thread) for each task in [0, tasks), thread in [0, thread_count()). Which thread
+// takes which task is left open, so a task must not depend on it; body must not throw. Denormal
+// numbers count as zero in it.
+template <class Body>
+void parallel_for(int64 tasks, const Body& body) {
+    detail::run_tasks(tasks, &body, [](const void* erased, int64 task, int thread) {
+        (*static_cast<const Body*>(erased))(task, thread);
+    });
 }
 
 }  // namespace dalle2::kernels

@@ -21,4 +21,21 @@ template VectorKernels<std::int8_t> avx512_vnni::table<std::int8_t>();
 template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
 #endif
 
+template Int8WinogradTask portable::int8_winograd_task<bfloat16>();
+#if DALLE2_X86
+template Int8WinogradTask avx2::int8_winograd_task<bfloat16>();
+template Int8WinogradTask avx512::int8_winograd_task<bfloat16>();
+template Int8WinogradTask avx512_bf16::int8_winograd_task<bfloat16>();
+#endif
+
+template VectorGradients<float> portable::gradient_table<float>();
+template VectorGradients<bfloat16> portable::gradient_table<bfloat16>();
+#if DALLE2_X86
+template VectorGradients<float> avx2::gradient_table<float>();
+template VectorGradients<bfloat16> avx2::gradient_table<bfloat16>();
+template VectorGradients<float> avx512::gradient_table<float>();
+template VectorGradients<bfloat16> avx512::gradient_table<bfloat16>();
+template VectorGradients<bfloat16> avx512_bf16::gradient_table<bfloat16>();
+#endif
+
 }  // namespace dalle2::kernels

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -27,25 +28,17 @@
 
 namespace dalle2::kernels {
 
-// The functions of one instruction set for T = float or bfloat16.
+// The functions of one instruction set for T = float or bfloat16 that generation needs.
 template <class T>
 struct VectorKernels {
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
     void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);
-    // Of bfloat16 alone: with weights that are stored as int8.
-    void (*winograd_int8_task)(const WinogradPlan<bfloat16, std::int8_t>&, int64 task,
-                               char* scratch);
-    void (*weight_pack_task)(const WeightPlan<T>&, int64 task);
-    void (*weight_multiply_task)(const WeightPlan<T>&, int64 task, float* sums);
     // Element-wise, over n elements or rows of n.
     void (*activate)(Activation, int64 n, const T* x, T* y);
-    void (*activate_backward)(Activation, int64 n, const T* x, const T* dy, T* dx);
     void (*add)(int64 n, const T* a, const T* b, T* y);
     void (*add_rows)(int64 rows, int64 n, const T* a, const T* b, T* y);
-    void (*sum_rows)(int64 rows, int64 stride, int64 n, const T* x, T* y);
     void (*scale)(int64 n, float factor, const T* x, T* y);
     void (*sum_quads)(int64 columns, int64 n, float factor, const T* upper, const T* lower, T* y);
-    void (*spread_pairs)(int64 columns, int64 n, float factor, const T* x, T* y);
     void (*from_float)(int64 n, const float* x, T* y);
     void (*to_float)(int64 n, const T* x, float* y);
     // Normalisations.
@@ -54,21 +47,36 @@ struct VectorKernels {
                             float* sums);
     void (*affine)(Activation, int64 pixels, int64 channels, const T* x, const float* factor,
                    const float* offset, T* y);
+    void (*layer_norm)(int64 rows, int64 width, float epsilon, const T* x, const float* factor,
+                       const float* shift, T* y, float* mean, float* inverse_deviation);
+    // Attention.
+    void (*attention_task)(const AttentionPlan<T>&, int64 task, char* scratch);
+    // Weights.
+    void (*pack_task)(const PackSource<T>&, T* to, int64 panel);
+};
+
+// And those that training needs besides: apart, so that a program which only generates does not
+// pay for their compilation.
+template <class T>
+struct VectorGradients {
+    void (*activate_backward)(Activation, int64 n, const T* x, const T* dy, T* dx);
+    void (*sum_rows)(int64 rows, int64 stride, int64 n, const T* x, T* y);
+    void (*spread_pairs)(int64 columns, int64 n, float factor, const T* x, T* y);
     void (*affine_backward)(Activation, const NormPiece<T>&);
     void (*norm_input_gradient)(int64 pixels, int64 channels, const float* dz, const T* x,
                                 const float* center, const float* a, const float* b, const float* c,
                                 T* dx);
-    void (*layer_norm)(int64 rows, int64 width, float epsilon, const T* x, const float* factor,
-                       const float* shift, T* y, float* mean, float* inverse_deviation);
     void (*layer_norm_backward)(int64 rows, int64 width, const T* x, const float* factor,
                                 const float* mean, const float* inverse_deviation, const T* dy,
                                 T* dx, float* dscale, float* dshift);
-    // Attention.
-    void (*attention_task)(const AttentionPlan<T>&, int64 task, char* scratch);
     void (*attention_backward_task)(const AttentionPlan<T>&, int64 task, char* scratch);
-    // Weights.
-    void (*pack_task)(const PackSource<T>&, T* to, int64 panel);
+    void (*weight_pack_task)(const WeightPlan<T>&, int64 task);
+    void (*weight_multiply_task)(const WeightPlan<T>&, int64 task, float* sums);
 };
+
+// Of bfloat16, with weights that are stored as int8.
+using Int8WinogradTask = void (*)(const WinogradPlan<bfloat16, std::int8_t>&, int64 task,
+                                  char* scratch);
 
 // Those of int8 weights, whose inputs and outputs are bfloat16.
 template <>
@@ -241,6 +249,21 @@ extern template VectorKernels<std::int8_t> avx512::table<std::int8_t>();
 extern template VectorKernels<std::int8_t> avx512_vnni::table<std::int8_t>();
 extern template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
 #endif
+extern template Int8WinogradTask portable::int8_winograd_task<bfloat16>();
+#if DALLE2_X86
+extern template Int8WinogradTask avx2::int8_winograd_task<bfloat16>();
+extern template Int8WinogradTask avx512::int8_winograd_task<bfloat16>();
+extern template Int8WinogradTask avx512_bf16::int8_winograd_task<bfloat16>();
+#endif
+extern template VectorGradients<float> portable::gradient_table<float>();
+extern template VectorGradients<bfloat16> portable::gradient_table<bfloat16>();
+#if DALLE2_X86
+extern template VectorGradients<float> avx2::gradient_table<float>();
+extern template VectorGradients<bfloat16> avx2::gradient_table<bfloat16>();
+extern template VectorGradients<float> avx512::gradient_table<float>();
+extern template VectorGradients<bfloat16> avx512::gradient_table<bfloat16>();
+extern template VectorGradients<bfloat16> avx512_bf16::gradient_table<bfloat16>();
+#endif
 #endif
 
 // The functions of the instruction set that runs now.
@@ -265,6 +288,38 @@ VectorKernels<T> vector_kernels() {
     }
 #endif
     return portable::table<T>();
+}
+template <class T>
+VectorGradients<T> vector_gradients() {
+#if DALLE2_X86
+    switch (current_isa()) {
+        case Isa::portable: return portable::gradient_table<T>();
+        case Isa::avx2:
+        case Isa::avx2_vnni: return avx2::gradient_table<T>();
+        case Isa::avx512:
+        case Isa::avx512_vnni: return avx512::gradient_table<T>();
+        case Isa::avx512_bf16:
+            if constexpr (std::is_same_v<T, float>)
+                return avx512::gradient_table<T>();
+            else
+                return avx512_bf16::gradient_table<T>();
+    }
+#endif
+    return portable::gradient_table<T>();
+}
+template <std::same_as<bfloat16> T>
+Int8WinogradTask int8_winograd_task() {
+#if DALLE2_X86
+    switch (current_isa()) {
+        case Isa::portable: return portable::int8_winograd_task<T>();
+        case Isa::avx2:
+        case Isa::avx2_vnni: return avx2::int8_winograd_task<T>();
+        case Isa::avx512:
+        case Isa::avx512_vnni: return avx512::int8_winograd_task<T>();
+        case Isa::avx512_bf16: return avx512_bf16::int8_winograd_task<T>();
+    }
+#endif
+    return portable::int8_winograd_task<T>();
 }
 
 }  // namespace dalle2::kernels

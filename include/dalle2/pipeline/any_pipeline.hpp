@@ -1,52 +1,38 @@
-// A pipeline whose engine and residency were chosen at run time: one of several types behind one
-// visitor.
+// A pipeline whose engine and residency were chosen at run time.
 #pragma once
 
-#include <cstddef>
-#include <type_traits>
-#include <utility>
-#include <variant>
+#include <memory>
 
 #include <dalle2/engine/engine_kind.hpp>
-#include <dalle2/engine/on_engine.hpp>
 #include <dalle2/pipeline/generate_options.hpp>
-#include <dalle2/pipeline/part_loader.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/text/clip_tokenizer.hpp>
 
 namespace dalle2 {
 
-// Kinds: a pipeline of each engine in the order of EngineKind, all in memory; then the same with
-// networks on demand.
-template <class... Kinds>
+// What such pipelines have in common, whatever they make pictures of. The type of the pipeline is
+// forgotten here: all of them share one copy of everything that calls them.
 class AnyPipeline {
 public:
-    template <class Kind>
-        requires(std::is_same_v<Kind, Kinds> || ...)
-    explicit AnyPipeline(Kind pipeline) : pipeline_(std::move(pipeline)) {}
-
-    // Calls function(pipeline) with the pipeline as the type that it is.
-    template <class Function>
-    decltype(auto) visit(Function&& function) const {
-        return std::visit(std::forward<Function>(function), pipeline_);
-    }
-
-    EngineKind engine() const { return static_cast<EngineKind>(pipeline_.index() % engines); }
+    EngineKind engine() const { return engine_; }
     // Are all networks in memory, or each only while it is used?
-    Residency residency() const {
-        return pipeline_.index() < engines ? Residency::whole : Residency::in_turn;
-    }
-    const ClipTokenizer& tokenizer() const {
-        return visit(
-            [](const auto& pipeline) -> const ClipTokenizer& { return pipeline.tokenizer; });
-    }
-    const GenerationDefaults& defaults() const {
-        return visit(
-            [](const auto& pipeline) -> const GenerationDefaults& { return pipeline.defaults; });
-    }
+    Residency residency() const { return residency_; }
+    const ClipTokenizer& tokenizer() const { return *tokenizer_; }
+    const GenerationDefaults& defaults() const { return defaults_; }
+
+protected:
+    template <class Kind>
+    AnyPipeline(const std::shared_ptr<const Kind>& pipeline, EngineKind engine, Residency residency)
+        : engine_(engine),
+          residency_(residency),
+          tokenizer_(pipeline, &pipeline->tokenizer),
+          defaults_(pipeline->defaults) {}
 
 private:
-    static constexpr std::size_t engines = sizeof...(Kinds) / 2;
-    std::variant<Kinds...> pipeline_;
+    EngineKind engine_;
+    Residency residency_;
+    std::shared_ptr<const ClipTokenizer> tokenizer_;
+    GenerationDefaults defaults_;
 };
 
 }  // namespace dalle2

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -77,9 +78,8 @@ inline Picture calibration_picture() {
 
 // Runs each network of a model on the inputs that it meets when the model draws, one network in
 // memory at a time, and chooses its layers.
+template <std::same_as<Int8Calibration> E>
 class Int8Calibrator {
-    using E = Int8Calibration;
-
 public:
     Int8Calibrator(const std::filesystem::path& path, const CalibrationOptions& options)
         : options_(options), parts_(path, load_options()) {}
@@ -171,14 +171,14 @@ private:
     void run_upsampler() {
         const auto upsampler = parts_.upsampler();
         const Array pictures = upsampler.sample(small_, generator_, sampling(1.0));
-        const Array x = noisy(pictures, upsampler.first.config.in_channels / 2);
+        const Array x = noisy(pictures, upsampler.first.get()->config.in_channels / 2);
         const Array enlarged = upsampler.enlarge(small_);
         const auto run = [&](const UNet<E>& unet) {
             return E::to_array(
                 unet(E::concatenate({E::from_array(x), E::from_array(enlarged)}, -1), timesteps));
         };
-        choose("super_res_first", [&] { return run(upsampler.first); });
-        if (upsampler.last) choose("super_res_last", [&] { return run(*upsampler.last); });
+        choose("super_res_first", [&] { return run(*upsampler.first.get()); });
+        if (upsampler.last) choose("super_res_last", [&] { return run(*upsampler.last->get()); });
     }
 
     // What stands for a sample on its way: the first of the batch mostly noise, the second nearly
@@ -261,10 +261,12 @@ private:
 }  // namespace detail
 
 // The choice for each network of a model directory, by the name of its component. Deterministic.
-// Throws as PartLoader does, and Cancelled.
-inline std::map<std::string, Int8Choice> calibrate_int8(const std::filesystem::path& path,
-                                                        const CalibrationOptions& options = {}) {
-    return detail::Int8Calibrator(path, options)();
+// Throws as PartLoader does, and Cancelled. (A template, with one engine to choose from, so that
+// programs which do not call it do not compile the models for that engine.)
+template <std::same_as<Int8Calibration> E = Int8Calibration>
+std::map<std::string, Int8Choice> calibrate_int8(const std::filesystem::path& path,
+                                                 const CalibrationOptions& options = {}) {
+    return detail::Int8Calibrator<E>(path, options)();
 }
 
 }  // namespace dalle2

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -20,6 +21,7 @@
 #include <dalle2/core/error.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
+#include <dalle2/engine/engine_kind.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/text/clip_tokenizer.hpp>
 
@@ -114,6 +116,73 @@ private:
         }
         return E::to_array((*image_encoder)(E::from_array(batch)));
     }
+};
+
+// Towers whose engine was chosen at run time. Copies share them.
+class AnyClipTowers {
+public:
+    AnyClipTowers() = default;
+    template <Engine E>
+    AnyClipTowers(ClipTowers<E> towers, EngineKind engine)
+        : engine_(engine), towers_(std::make_shared<const Of<E>>(std::move(towers))) {}
+
+    EngineKind engine() const { return engine_; }
+    // Null where a tower is missing.
+    const ClipTextConfig* text_config() const { return towers_->text_config(); }
+    const ClipImageConfig* image_config() const { return towers_->image_config(); }
+
+    // As those of ClipTowers.
+    Array embed_texts(const ClipTokenizer& tokenizer, const std::vector<std::string>& texts,
+                      const EmbedOptions& options) const {
+        return towers_->embed_texts(tokenizer, texts, options);
+    }
+    Array embed_pictures(const ClipPreprocessor& preprocessor, const std::vector<Picture>& pictures,
+                         const EmbedOptions& options) const {
+        return towers_->embed_pictures(preprocessor, pictures, options);
+    }
+    Array embed_pixels(const std::vector<Array>& pixels, const EmbedOptions& options) const {
+        return towers_->embed_pixels(pixels, options);
+    }
+
+private:
+    struct Interface {
+        virtual ~Interface() = default;
+        virtual const ClipTextConfig* text_config() const = 0;
+        virtual const ClipImageConfig* image_config() const = 0;
+        virtual Array embed_texts(const ClipTokenizer&, const std::vector<std::string>&,
+                                  const EmbedOptions&) const = 0;
+        virtual Array embed_pictures(const ClipPreprocessor&, const std::vector<Picture>&,
+                                     const EmbedOptions&) const = 0;
+        virtual Array embed_pixels(const std::vector<Array>&, const EmbedOptions&) const = 0;
+    };
+    template <Engine E>
+    struct Of final : Interface {
+        ClipTowers<E> towers;
+
+        explicit Of(ClipTowers<E> made) : towers(std::move(made)) {}
+        const ClipTextConfig* text_config() const override {
+            return towers.text_encoder ? &towers.text_encoder->config : nullptr;
+        }
+        const ClipImageConfig* image_config() const override {
+            return towers.image_encoder ? &towers.image_encoder->config : nullptr;
+        }
+        Array embed_texts(const ClipTokenizer& tokenizer, const std::vector<std::string>& texts,
+                          const EmbedOptions& options) const override {
+            return towers.embed_texts(tokenizer, texts, options);
+        }
+        Array embed_pictures(const ClipPreprocessor& preprocessor,
+                             const std::vector<Picture>& pictures,
+                             const EmbedOptions& options) const override {
+            return towers.embed_pictures(preprocessor, pictures, options);
+        }
+        Array embed_pixels(const std::vector<Array>& pixels,
+                           const EmbedOptions& options) const override {
+            return towers.embed_pixels(pixels, options);
+        }
+    };
+
+    EngineKind engine_ = EngineKind::cpu_float;
+    std::shared_ptr<const Interface> towers_;
 };
 
 }  // namespace dalle2

@@ -55,7 +55,7 @@ struct Decoder {
             return normal_pictures(generator, {batch, size, size, unet.config.in_channels});
         };
         Array picture = detail::run_diffusion(
-            sampler, draw(), options,
+            "decoder", sampler, draw(), options,
             [&](const Array& x, const DenoisingStep& step) {
                 return E::to_array(unet(E::from_array(x), times.at(step.index), context));
             },

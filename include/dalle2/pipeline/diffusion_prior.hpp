@@ -44,7 +44,7 @@ struct DiffusionPrior {
             return generator.normal(shape);
         };
         const Array normalised = detail::run_diffusion(
-            sampler, draw(), options,
+            "prior", sampler, draw(), options,
             [&](const Array& x, const DenoisingStep& step) {
                 const auto time =
                     E::repeat(E::slice(times, 0, step.index, step.index + 1), shape_of(x)[0]);

@@ -9,6 +9,7 @@
 
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/core/array.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/text/clip_tokenizer.hpp>
 
 namespace dalle2 {
@@ -53,7 +54,11 @@ TokenBatch token_batch(const Tokenizer& tokenizer, const std::vector<std::string
 template <Engine E>
 EncodedText encode_text(const ClipTextEncoder<E>& text_encoder, const TokenBatch& tokens) {
     const ClipTextOutput<E> output = text_encoder(tokens);
-    return {E::to_array(output.text_embedding), E::to_array(output.hidden_states), tokens.mask};
+    EncodedText encoded{E::to_array(output.text_embedding), E::to_array(output.hidden_states),
+                        tokens.mask};
+    check_finite(encoded.text_embedding, "text encoder");
+    check_finite(encoded.hidden_states, "text encoder");
+    return encoded;
 }
 
 // `text`, a batch of one, as a batch of several.

@@ -50,7 +50,11 @@ struct GenerateOptions {
     std::optional<std::int64_t> prior_steps = {}, decoder_steps = {}, super_resolution_steps = {};
     // Any finite number; 1 means no guidance, and half the work.
     std::optional<double> prior_guidance_scale = {}, decoder_guidance_scale = {};
-    int threads = 0;  // 0: as many as there are cores
+    // 1 to 1024, of this call alone: calls that run at once have each its own, together no more
+    // than they ask for. 0: as many as there are cores (or as OMP_NUM_THREADS says). Inside a
+    // parallel region of the application it is the thread that calls. Which cores they run on is
+    // the environment's affair: OMP_PLACES and OMP_PROC_BIND, numactl.
+    int threads = 0;
     Padding padding = Padding::trim;
     // Called from the calling thread, before the first step of each stage and after each step.
     std::function<void(const GenerateProgress&)> progress = {};

@@ -71,17 +71,14 @@ private:
         const StageOptions stages(options, defaults);
         const ThreadScope threads(options.threads);
         const StopScope stopping(options.stop);
+        const BufferPool pool;  // of all stages, one after the other
+        const BufferPool::Scope scope(pool);
         TorchGenerator generator(options.seed, options.noise);
         Generation made;
-        EncodedText unconditional;
-        {
-            const BufferPool pool;
-            const BufferPool::Scope scope(pool);
-            made.image_embedding = embed();
-            unconditional =
-                encode_text(text_encoder, token_batch(tokenizer, {""}, options.padding));
-            made.text = repeated(unconditional, shape_of(made.image_embedding).at(0));
-        }
+        made.image_embedding = embed();
+        const EncodedText unconditional =
+            encode_text(text_encoder, token_batch(tokenizer, {""}, options.padding));
+        made.text = repeated(unconditional, shape_of(made.image_embedding).at(0));
         draw_pictures(made, decoder, upsampler, unconditional, generator, stages);
         return made;
     }

@@ -12,7 +12,6 @@
 #include <system_error>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <dalle2/clip/config.hpp>
@@ -21,11 +20,8 @@
 #include <dalle2/clip/zero_shot.hpp>
 #include <dalle2/clip/zero_shot_config.hpp>
 #include <dalle2/clip/zero_shot_templates.hpp>
-#include <dalle2/core/bfloat16.hpp>
-#include <dalle2/engine/cpu.hpp>
 #include <dalle2/engine/engine_kind.hpp>
 #include <dalle2/engine/on_engine.hpp>
-#include <dalle2/engine/reference.hpp>
 #include <dalle2/io/hub_cache.hpp>
 #include <dalle2/io/model_directory.hpp>
 #include <dalle2/io/weight_files.hpp>
@@ -44,23 +40,13 @@ struct ClipLoadOptions {
 // once.
 class Clip {
 public:
-    // Calls function(towers) with the ClipTowers<E> of whichever engine it is.
-    template <class Function>
-    decltype(auto) visit(Function&& function) const {
-        return std::visit(std::forward<Function>(function), towers_);
-    }
-
-    EngineKind engine() const { return static_cast<EngineKind>(towers_.index()); }
+    EngineKind engine() const { return towers_.engine(); }
     // The folder that it came from.
     const std::filesystem::path& path() const { return path_; }
 
     // A folder may hold one encoder alone, or lack what is made for it.
-    bool reads_texts() const {
-        return tokenizer_ && visit([](const auto& towers) { return !!towers.text_encoder; });
-    }
-    bool reads_pictures() const {
-        return preprocessor_ && visit([](const auto& towers) { return !!towers.image_encoder; });
-    }
+    bool reads_texts() const { return tokenizer_ && towers_.text_config(); }
+    bool reads_pictures() const { return preprocessor_ && towers_.image_config(); }
     // These throw ConfigError where there is none.
     const ClipTokenizer& tokenizer() const {
         if (!tokenizer_) fail("a tokenizer (vocab.json and merges.txt)");
@@ -73,10 +59,8 @@ public:
 
     // The width of the space.
     std::int64_t projection_dim() const {
-        return visit([](const auto& towers) {
-            return towers.text_encoder ? towers.text_encoder->config.projection_dim
-                                       : towers.image_encoder->config.projection_dim;
-        });
+        return towers_.text_config() ? towers_.text_config()->projection_dim
+                                     : towers_.image_config()->projection_dim;
     }
     // The inverse temperature: probabilities are a softmax of cosines times this.
     double logit_scale() const { return logit_scale_; }
@@ -87,10 +71,8 @@ public:
     // does with truncation=True. Throws ConfigError when the model reads no texts, Cancelled.
     Array embed_texts(const std::vector<std::string>& texts,
                       const EmbedOptions& options = {}) const {
-        return visit([&](const auto& towers) {
-            if (!towers.text_encoder) fail("a text encoder");
-            return towers.embed_texts(tokenizer(), texts, options);
-        });
+        if (!towers_.text_config()) fail("a text encoder");
+        return towers_.embed_texts(tokenizer(), texts, options);
     }
 
     // Labels for zero-shot classification → [labels, projection], at unit length: the mean over
@@ -107,18 +89,14 @@ public:
     // a picture that the preprocessor refuses, Cancelled.
     Array embed_pictures(const std::vector<Picture>& pictures,
                          const EmbedOptions& options = {}) const {
-        return visit([&](const auto& towers) {
-            if (!towers.image_encoder) fail("an image encoder");
-            return towers.embed_pictures(preprocessor(), pictures, options);
-        });
+        if (!towers_.image_config()) fail("an image encoder");
+        return towers_.embed_pictures(preprocessor(), pictures, options);
     }
 
     // The same for what preprocessor() makes of pictures, each [1, image size, image size, 3].
     Array embed_pixels(const std::vector<Array>& pixels, const EmbedOptions& options = {}) const {
-        return visit([&](const auto& towers) {
-            if (!towers.image_encoder) fail("an image encoder");
-            return towers.embed_pixels(pixels, options);
-        });
+        if (!towers_.image_config()) fail("an image encoder");
+        return towers_.embed_pixels(pixels, options);
     }
 
 private:
@@ -136,10 +114,7 @@ private:
     std::optional<ClipPreprocessor> preprocessor_;
     double logit_scale_ = 100;
     std::vector<std::string> templates_;
-    // In the order of EngineKind.
-    std::variant<ClipTowers<Reference>, ClipTowers<Cpu<float>>, ClipTowers<Cpu<bfloat16>>,
-                 ClipTowers<Cpu<std::int8_t>>>
-        towers_;
+    AnyClipTowers towers_;
 };
 
 namespace detail {
@@ -178,11 +153,10 @@ inline std::optional<ClipTokenizer> find_tokenizer(const std::filesystem::path& 
 }
 
 // Throws ConfigError unless the parts were made for each other.
-template <Engine E>
-void check_clip_agreement(const ClipTowers<E>& towers,
-                          const std::optional<ClipTokenizer>& tokenizer,
-                          const std::optional<ClipPreprocessor>& preprocessor,
-                          const std::filesystem::path& path) {
+inline void check_clip_agreement(const AnyClipTowers& towers,
+                                 const std::optional<ClipTokenizer>& tokenizer,
+                                 const std::optional<ClipPreprocessor>& preprocessor,
+                                 const std::filesystem::path& path) {
     const auto check = [&](bool fits, const std::string& a, std::int64_t value_a,
                            const std::string& b, std::int64_t value_b) {
         if (!fits)
@@ -190,28 +164,27 @@ void check_clip_agreement(const ClipTowers<E>& towers,
                               " is " + std::to_string(value_a) + " and " + b + " is " +
                               std::to_string(value_b));
     };
-    if (towers.text_encoder && tokenizer) {
-        const ClipTextConfig& text = towers.text_encoder->config;
-        check(tokenizer->max_length() <= text.max_position_embeddings,
+    const ClipTextConfig* text = towers.text_config();
+    const ClipImageConfig* image = towers.image_config();
+    if (text && tokenizer) {
+        check(tokenizer->max_length() <= text->max_position_embeddings,
               "the tokenizer's model_max_length", tokenizer->max_length(),
-              "max_position_embeddings", text.max_position_embeddings);
-        check(tokenizer->vocabulary_size() <= text.vocab_size, "the size of the tokenizer",
-              tokenizer->vocabulary_size(), "vocab_size", text.vocab_size);
+              "max_position_embeddings", text->max_position_embeddings);
+        check(tokenizer->vocabulary_size() <= text->vocab_size, "the size of the tokenizer",
+              tokenizer->vocabulary_size(), "vocab_size", text->vocab_size);
     }
-    if (towers.text_encoder && towers.image_encoder) {
-        const std::int64_t a = towers.text_encoder->config.projection_dim,
-                           b = towers.image_encoder->config.projection_dim;
+    if (text && image) {
+        const std::int64_t a = text->projection_dim, b = image->projection_dim;
         check(a == b, "the text encoder's projection_dim", a, "the image encoder's", b);
     }
-    if (towers.image_encoder) {
-        const ClipImageConfig& image = towers.image_encoder->config;
-        check(image.num_channels == 3, "num_channels", image.num_channels,
+    if (image) {
+        check(image->num_channels == 3, "num_channels", image->num_channels,
               "the number of a picture's colours", 3);
         if (preprocessor && preprocessor->config().do_center_crop)
             for (const std::int64_t side :
                  {preprocessor->config().crop_height, preprocessor->config().crop_width})
-                check(side == image.image_size, "the preprocessor's crop_size", side, "image_size",
-                      image.image_size);
+                check(side == image->image_size, "the preprocessor's crop_size", side, "image_size",
+                      image->image_size);
     }
 }
 
@@ -267,14 +240,15 @@ Clip load_clip_on(const std::filesystem::path& path, const ClipLoadOptions& opti
         throw IoError("no CLIP at '" + path.string() +
                       "': expected a folder with config.json, or with model_index.json");
     }
-    detail::check_clip_agreement(towers, clip.tokenizer_, clip.preprocessor_, clip.path_);
-    clip.towers_ = std::move(towers);
+    clip.towers_ = {std::move(towers), kind_of_engine<E>};
+    detail::check_clip_agreement(clip.towers_, clip.tokenizer_, clip.preprocessor_, clip.path_);
     return clip;
 }
 
-// The same on the engine that the options name.
-inline Clip load_clip(const std::filesystem::path& path, const ClipLoadOptions& options = {}) {
-    return on_engine(options.engine, [&]<Engine E>(std::type_identity<E>) {
+// The same on the engine that the options name. Throws ConfigError when it is not among `Engines`.
+template <class Engines = FastEngines>
+Clip load_clip(const std::filesystem::path& path, const ClipLoadOptions& options = {}) {
+    return on_engine<Engines>(options.engine, [&]<Engine E>(std::type_identity<E>) {
         return load_clip_on<E>(path, options);
     });
 }

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include <dalle2/engine/on_engine.hpp>
 #include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/image_variations.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
@@ -18,11 +21,11 @@ template <Engine E>
 using StandardVariations = ImageVariations<ClipTokenizer, ClipTextEncoder<E>, ClipPictureEncoder<E>,
                                            Decoder<E, AnySampler>, Upsampler<E, AnySampler>>;
 
-// The same, each network in memory only while a call uses it.
+// The same, each network in memory for good or only while a call uses it.
 template <Engine E>
 using StagedVariations =
     ImageVariations<ClipTokenizer, OnDemand<ClipTextEncoder<E>>, OnDemand<ClipPictureEncoder<E>>,
-                    OnDemand<Decoder<E, AnySampler>>, OnDemand<Upsampler<E, AnySampler>>>;
+                    OnDemand<Decoder<E, AnySampler>>, Upsampler<E, AnySampler>>;
 
 // Both throw IoError for what is missing, FormatError for damaged files, ConfigError for what is
 // not supported or does not fit together.
@@ -35,51 +38,67 @@ StandardVariations<E> load_variations_on(const std::filesystem::path& path,
             parts.decoder(),   parts.upsampler(),    parts.configs.defaults};
 }
 
-// Looks at every file now, and loads a component when it is needed.
+// Loads every component now, or looks at every file now and loads a component when it is needed.
 template <Engine E>
 StagedVariations<E> load_staged_variations_on(const std::filesystem::path& path,
                                               const LoadOptions& options = {}) {
     const auto parts = std::make_shared<const PartLoader<E>>(path, options);
-    parts->check_picture_encoder();
-    parts->check();
-    return {parts->tokenizer(),
-            OnDemand<ClipTextEncoder<E>>([parts] { return parts->text_encoder(); }),
-            OnDemand<ClipPictureEncoder<E>>([parts] { return parts->picture_encoder(); }),
-            OnDemand<Decoder<E, AnySampler>>([parts] { return parts->decoder(); }),
-            OnDemand<Upsampler<E, AnySampler>>([parts] { return parts->upsampler(); }),
+    const Residency residency = options.residency;
+    (void)parts->directory.folder("image_encoder");
+    ClipTokenizer tokenizer = parts->tokenizer();
+    if (residency == Residency::in_turn) {
+        parts->check_picture_encoder();
+        parts->check();
+    }
+    return {std::move(tokenizer),
+            {residency, [parts] { return parts->text_encoder(); }},
+            {residency, [parts] { return parts->picture_encoder(); }},
+            {residency, [parts] { return parts->decoder(); }},
+            parts->upsampler(parts, residency),
             parts->configs.defaults};
 }
 
 // A pipeline for variations whose engine was chosen at run time. Constant, cheap to move, and may
 // be used from several threads at once.
-class VariationsPipeline
-    : public AnyPipeline<StandardVariations<Reference>, StandardVariations<Cpu<float>>,
-                         StandardVariations<Cpu<bfloat16>>, StandardVariations<Cpu<std::int8_t>>,
-                         StagedVariations<Reference>, StagedVariations<Cpu<float>>,
-                         StagedVariations<Cpu<bfloat16>>, StagedVariations<Cpu<std::int8_t>>> {
+class VariationsPipeline : public AnyPipeline {
 public:
-    using AnyPipeline::AnyPipeline;
+    // `pipeline` is an ImageVariations with ClipTokenizer.
+    template <class Kind>
+    VariationsPipeline(std::shared_ptr<const Kind> pipeline, EngineKind engine, Residency residency)
+        : AnyPipeline(pipeline, engine, residency),
+          of_pictures_(
+              [pipeline](const std::vector<Picture>& pictures, const GenerateOptions& options) {
+                  return pipeline->generate(pictures, options);
+              }),
+          of_embeddings_([pipeline](const Array& image_embedding, const GenerateOptions& options) {
+              return pipeline->generate(image_embedding, options);
+          }) {}
 
     Picture operator()(const Picture& picture, const GenerateOptions& options = {}) const {
-        return visit([&](const auto& pipeline) { return pipeline(picture, options); });
+        return generate({picture}, options).picture();
     }
     Generation generate(const std::vector<Picture>& pictures,
                         const GenerateOptions& options = {}) const {
-        return visit([&](const auto& pipeline) { return pipeline.generate(pictures, options); });
+        return of_pictures_(pictures, options);
     }
     Generation generate(const Array& image_embedding, const GenerateOptions& options = {}) const {
-        return visit(
-            [&](const auto& pipeline) { return pipeline.generate(image_embedding, options); });
+        return of_embeddings_(image_embedding, options);
     }
+
+private:
+    std::function<Generation(const std::vector<Picture>&, const GenerateOptions&)> of_pictures_;
+    std::function<Generation(const Array&, const GenerateOptions&)> of_embeddings_;
 };
 
-// The pipeline in a model directory, or in the hub's cache under a name, "org/name".
-inline VariationsPipeline load_variations(const std::filesystem::path& path,
-                                          const LoadOptions& options = {}) {
-    return on_engine(options.engine, [&]<Engine E>(std::type_identity<E>) {
-        return options.residency == Residency::whole
-                   ? VariationsPipeline(load_variations_on<E>(path, options))
-                   : VariationsPipeline(load_staged_variations_on<E>(path, options));
+// The pipeline in a model directory, or in the hub's cache under a name, "org/name". Throws also
+// ConfigError for an engine that is not among `Engines`.
+template <class Engines = FastEngines>
+VariationsPipeline load_variations(const std::filesystem::path& path,
+                                   const LoadOptions& options = {}) {
+    return on_engine<Engines>(options.engine, [&]<Engine E>(std::type_identity<E>) {
+        return VariationsPipeline(std::make_shared<const StagedVariations<E>>(
+                                      load_staged_variations_on<E>(path, options)),
+                                  kind_of_engine<E>, options.residency);
     });
 }
 

@@ -2,6 +2,7 @@
 // on the Trace engine.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -16,63 +17,70 @@
 namespace dalle2 {
 
 // What one forward pass of a network does, nothing of it made before, for a batch of so many
-// samples, whose texts have so many tokens and whose pictures so many pixels a side.
-inline TraceLog trace_text_encoder(const ClipTextConfig& config, std::int64_t batch,
-                                   std::int64_t tokens, std::int64_t bytes_per_element = 4) {
+// samples, whose texts have so many tokens and whose pictures so many pixels a side. (Templates,
+// like model_cost, so that programs which do not ask do not pay for the compilation of every model
+// on one more engine.)
+template <std::same_as<Trace> E = Trace>
+TraceLog trace_text_encoder(const ClipTextConfig& config, std::int64_t batch, std::int64_t tokens,
+                            std::int64_t bytes_per_element = 4) {
     TraceLog log(bytes_per_element);
     const TraceLog::Scope scope(log);
     const auto count = static_cast<std::size_t>(batch * tokens);
-    const ClipTextEncoder<Trace> text_encoder(config);
+    const ClipTextEncoder<E> text_encoder(config);
     text_encoder(TokenBatch{batch, tokens, std::vector<std::int32_t>(count),
                             std::vector<std::int32_t>(count, 1)});
     return log;
 }
 
-inline TraceLog trace_image_encoder(const ClipImageConfig& config, std::int64_t batch,
-                                    std::int64_t bytes_per_element = 4) {
+template <std::same_as<Trace> E = Trace>
+TraceLog trace_image_encoder(const ClipImageConfig& config, std::int64_t batch,
+                             std::int64_t bytes_per_element = 4) {
     TraceLog log(bytes_per_element);
     const TraceLog::Scope scope(log);
-    const ClipImageEncoder<Trace> image_encoder(config);
-    image_encoder(Trace::tensor({batch, config.image_size, config.image_size, 3}));
+    const ClipImageEncoder<E> image_encoder(config);
+    image_encoder(E::tensor({batch, config.image_size, config.image_size, 3}));
     return log;
 }
 
-inline TraceLog trace_prior(const PriorConfig& config, std::int64_t batch, std::int64_t tokens,
-                            std::int64_t bytes_per_element = 4) {
+template <std::same_as<Trace> E = Trace>
+TraceLog trace_prior(const PriorConfig& config, std::int64_t batch, std::int64_t tokens,
+                     std::int64_t bytes_per_element = 4) {
     TraceLog log(bytes_per_element);
     const TraceLog::Scope scope(log);
-    const auto embedding = Trace::tensor({batch, config.embedding_dim});
-    const PriorTransformer<Trace> prior(config);
+    const auto embedding = E::tensor({batch, config.embedding_dim});
+    const PriorTransformer<E> prior(config);
     prior(embedding, std::vector<double>(static_cast<std::size_t>(batch), 999.0), embedding,
-          Trace::tensor({batch, tokens, config.embedding_dim}),
+          E::tensor({batch, tokens, config.embedding_dim}),
           std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1));
     return log;
 }
 
-inline TraceLog trace_text_projection(const TextProjectionConfig& config, std::int64_t batch,
-                                      std::int64_t tokens, std::int64_t bytes_per_element = 4) {
+template <std::same_as<Trace> E = Trace>
+TraceLog trace_text_projection(const TextProjectionConfig& config, std::int64_t batch,
+                               std::int64_t tokens, std::int64_t bytes_per_element = 4) {
     TraceLog log(bytes_per_element);
     const TraceLog::Scope scope(log);
-    const auto embedding = Trace::tensor({batch, config.clip_embeddings_dim});
-    const TextProjection<Trace> projection(config);
-    projection(embedding, embedding, Trace::tensor({batch, tokens, config.clip_embeddings_dim}));
+    const auto embedding = E::tensor({batch, config.clip_embeddings_dim});
+    const TextProjection<E> projection(config);
+    projection(embedding, embedding, E::tensor({batch, tokens, config.clip_embeddings_dim}));
     return log;
 }
 
 // A decoder's or an upsampler's; context_tokens count for the former alone.
-inline TraceLog trace_unet(const UNetConfig& config, std::int64_t batch, std::int64_t size,
-                           std::int64_t context_tokens = 0, std::int64_t bytes_per_element = 4) {
+template <std::same_as<Trace> E = Trace>
+TraceLog trace_unet(const UNetConfig& config, std::int64_t batch, std::int64_t size,
+                    std::int64_t context_tokens = 0, std::int64_t bytes_per_element = 4) {
     TraceLog log(bytes_per_element);
     const TraceLog::Scope scope(log);
-    const UNet<Trace> unet(config);
-    const auto picture = Trace::tensor({batch, size, size, config.in_channels});
+    const UNet<E> unet(config);
+    const auto picture = E::tensor({batch, size, size, config.in_channels});
     const std::vector<double> times(static_cast<std::size_t>(batch), 999.0);
     if (config.context_width == 0) {
         unet(picture, times);
         return log;
     }
-    const auto context = Trace::tensor({batch, context_tokens, config.context_width});
-    const auto time = Trace::tensor({batch, added_time_width(config)});
+    const auto context = E::tensor({batch, context_tokens, config.context_width});
+    const auto time = E::tensor({batch, added_time_width(config)});
     const std::vector<std::int32_t> keep(static_cast<std::size_t>(batch * context_tokens), 1);
     unet(picture, times, &time, {.tokens = &context, .keep = keep});
     return log;
@@ -87,48 +95,48 @@ struct DiffusionTrace {
 };
 
 // Of so many steps, each for a batch of so many rows.
-inline DiffusionTrace trace_prior_steps(const PriorConfig& config, std::int64_t steps,
-                                        std::int64_t batch, std::int64_t tokens,
-                                        std::int64_t bytes_per_element = 4) {
+template <std::same_as<Trace> E = Trace>
+DiffusionTrace trace_prior_steps(const PriorConfig& config, std::int64_t steps, std::int64_t batch,
+                                 std::int64_t tokens, std::int64_t bytes_per_element = 4) {
     DiffusionTrace trace(bytes_per_element);
-    const PriorTransformer<Trace> prior(config);
-    const auto embedding = Trace::tensor({batch, config.embedding_dim});
-    PreparedText<Trace> text;
+    const PriorTransformer<E> prior(config);
+    const auto embedding = E::tensor({batch, config.embedding_dim});
+    PreparedText<E> text;
     {
         const TraceLog::Scope scope(trace.preparation);
         text =
-            prior.prepare(embedding, Trace::tensor({batch, tokens, config.embedding_dim}),
+            prior.prepare(embedding, E::tensor({batch, tokens, config.embedding_dim}),
                           std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1));
         prior.prepare(std::vector<double>(static_cast<std::size_t>(steps), 999.0));
     }
     const TraceLog::Scope scope(trace.step);
-    const auto time = Trace::repeat(Trace::tensor({1, prior.width}), batch);
+    const auto time = E::repeat(E::tensor({1, prior.width}), batch);
     prior(embedding, time, text);
     return trace;
 }
 
 // A decoder's or an upsampler's; context_tokens count for the former alone.
-inline DiffusionTrace trace_unet_steps(const UNetConfig& config, std::int64_t steps,
-                                       std::int64_t batch, std::int64_t context_tokens = 0,
-                                       std::int64_t bytes_per_element = 4) {
+template <std::same_as<Trace> E = Trace>
+DiffusionTrace trace_unet_steps(const UNetConfig& config, std::int64_t steps, std::int64_t batch,
+                                std::int64_t context_tokens = 0,
+                                std::int64_t bytes_per_element = 4) {
     DiffusionTrace trace(bytes_per_element);
-    const UNet<Trace> unet(config);
+    const UNet<E> unet(config);
     const std::int64_t size = config.sample_size;
     const bool conditional = config.context_width > 0;
-    const auto tokens = Trace::tensor({batch, context_tokens, config.context_width});
-    const auto added_time = Trace::tensor({batch, added_time_width(config)});
-    PreparedContext<Trace> context;
-    PreparedTime<Trace> time;
+    const auto tokens = E::tensor({batch, context_tokens, config.context_width});
+    const auto added_time = E::tensor({batch, added_time_width(config)});
+    PreparedContext<E> context;
+    PreparedTime<E> time;
     {
         const TraceLog::Scope scope(trace.preparation);
         if (conditional) context = unet.prepare({.tokens = &tokens}, size, size);
-        UNetTimes<Trace> times(unet,
-                               std::vector<std::int64_t>(static_cast<std::size_t>(steps), 999),
-                               batch, conditional ? &added_time : nullptr);
+        UNetTimes<E> times(unet, std::vector<std::int64_t>(static_cast<std::size_t>(steps), 999),
+                           batch, conditional ? &added_time : nullptr);
         for (std::int64_t i = 0; i < steps; ++i) time = times.at(i);
     }
     const TraceLog::Scope scope(trace.step);
-    unet(Trace::tensor({batch, size, size, config.in_channels}), time, context);
+    unet(E::tensor({batch, size, size, config.in_channels}), time, context);
     return trace;
 }
 
@@ -151,8 +159,9 @@ struct ModelCostOptions {
 };
 
 // In the order in which a picture meets them. Throws IoError, FormatError, ConfigError.
-inline std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
-                                             const ModelCostOptions& options = {}) {
+template <std::same_as<Trace> E = Trace>
+std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
+                                      const ModelCostOptions& options = {}) {
     const GenerationDefaults& settings = options.settings;
     const auto text_config = load_config<ClipTextConfig>(directory, "text_encoder");
     const auto projection_config = load_config<TextProjectionConfig>(directory, "text_proj");
@@ -176,24 +185,24 @@ inline std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
             .preparation = std::move(trace.preparation);
     };
     // The prompt, and the empty one to compare with.
-    add.template operator()<ClipTextEncoder<Trace>>(
-        "text_encoder", text_config, 2, trace_text_encoder(text_config, 1, tokens, bytes));
+    add.template operator()<ClipTextEncoder<E>>("text_encoder", text_config, 2,
+                                                trace_text_encoder(text_config, 1, tokens, bytes));
     if (directory.has("prior")) {
         const auto config = load_config<PriorConfig>(directory, "prior");
-        add_diffusion.template operator()<PriorTransformer<Trace>>(
+        add_diffusion.template operator()<PriorTransformer<E>>(
             "prior", config, settings.prior_steps,
             trace_prior_steps(config, settings.prior_steps, prior_batch, tokens, bytes));
     } else {  // a model for variations of pictures
         const auto config = load_config<ClipImageConfig>(directory, "image_encoder");
-        add.template operator()<ClipImageEncoder<Trace>>("image_encoder", config, 1,
-                                                         trace_image_encoder(config, 1, bytes));
+        add.template operator()<ClipImageEncoder<E>>("image_encoder", config, 1,
+                                                     trace_image_encoder(config, 1, bytes));
     }
-    add.template operator()<TextProjection<Trace>>(
+    add.template operator()<TextProjection<E>>(
         "text_proj", projection_config, 1,
         trace_text_projection(projection_config, decoder_batch, tokens, bytes));
     const auto add_unet = [&](const std::string& component, const UNetConfig& config,
                               std::int64_t runs, std::int64_t batch, std::int64_t context_tokens) {
-        add_diffusion.template operator()<UNet<Trace>>(
+        add_diffusion.template operator()<UNet<E>>(
             component, config, runs, trace_unet_steps(config, runs, batch, context_tokens, bytes));
     };
     add_unet("decoder", decoder_config, settings.decoder_steps, decoder_batch,

@@ -1,4 +1,4 @@
-// Parts of a pipeline that are in memory only while a call uses them, for models larger than the
+// Parts of a pipeline that may be in memory only while a call uses them, for models larger than the
 // memory that they may take.
 #pragma once
 
@@ -8,27 +8,40 @@
 #include <utility>
 
 #include <dalle2/core/array.hpp>
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 
 namespace dalle2 {
 
-// Stands for a Part in a slot of a pipeline. Calls from several threads at once share one.
+// What of a model is in memory between calls: all of it; or nothing, each network being loaded when
+// its turn comes and released after it. The pictures are the same.
+enum class Residency { whole, in_turn };
+
+// Stands for a Part in a slot of a pipeline, or for a network in a part. Copies, and calls from
+// several threads at once, share one.
 template <class Part>
 class OnDemand {
 public:
-    // `load` makes the part whenever a call needs it and no other call has it; it may be called
-    // from any thread, but not from two at once.
-    explicit OnDemand(std::function<Part()> load) : state_(std::make_shared<State>()) {
+    // A part that stays in memory.
+    OnDemand(Part part) : state_(std::make_shared<State>()) {
+        state_->kept = std::make_shared<const Part>(std::move(part));
+        state_->part = state_->kept;
+    }
+    // `load` makes the part: now, for good, or whenever a call needs it and no other call has it.
+    // Then it may be called from any thread, but not from two at once.
+    OnDemand(Residency residency, std::function<Part()> load) : state_(std::make_shared<State>()) {
         state_->load = std::move(load);
+        if (residency == Residency::whole) state_->kept = get();
     }
 
     // The part, for as long as the result is held. Throws what `load` throws.
     std::shared_ptr<const Part> get() const {
         const std::lock_guard lock(state_->mutex);
-        if (auto part = state_->in_use.lock()) return part;
+        if (auto part = state_->part.lock()) return part;
+        const BufferPool::Outside outside;  // the part may outlive the call that asks for it
         // Not make_shared: its block would keep the part's memory until the last weak reference.
         std::shared_ptr<const Part> part(new Part(state_->load()));
-        state_->in_use = part;
+        state_->part = part;
         return part;
     }
 
@@ -41,7 +54,8 @@ private:
     struct State {
         std::function<Part()> load;
         std::mutex mutex;
-        std::weak_ptr<const Part> in_use;
+        std::weak_ptr<const Part> part;    // while somebody has it
+        std::shared_ptr<const Part> kept;  // null when the part is made anew for each use
     };
     std::shared_ptr<State> state_;
 };

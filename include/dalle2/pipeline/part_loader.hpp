@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,14 +15,11 @@
 #include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/picture_encoder.hpp>
 #include <dalle2/pipeline/upsampler.hpp>
 
 namespace dalle2 {
-
-// What of a model is in memory between calls: all of it; or nothing, each network being loaded when
-// its turn comes and released after it. The pictures are the same.
-enum class Residency { whole, in_turn };
 
 struct LoadOptions {
     EngineKind engine = fastest_engine();
@@ -82,28 +80,35 @@ struct PartLoader {
                 sampler(options.decoder_sampler, configs.decoder_scheduler)};
     }
     Upsampler<E, AnySampler> upsampler() const {
-        UNet<E> first = load<UNet>("super_res_first");
-        std::optional<UNet<E>> last;
-        if (configs.super_res_last) last = load<UNet>("super_res_last");
-        return {std::move(first), std::move(last),
-                sampler(options.super_resolution_sampler, configs.super_res_scheduler)};
+        return upsampler_of([this](const std::string& component) {
+            return OnDemand<UNet<E>>(load<UNet>(component));
+        });
+    }
+    // The same, but its networks, which are never needed at the same time, may be in memory in
+    // turn: then they keep the loader.
+    static Upsampler<E, AnySampler> upsampler(const std::shared_ptr<const PartLoader>& loader,
+                                              Residency residency) {
+        return loader->upsampler_of([&](const std::string& component) {
+            return OnDemand<UNet<E>>(
+                residency, [loader, component] { return loader->template load<UNet>(component); });
+        });
     }
 
     // Throws what the parts would throw when they are made, as far as it can be seen without
-    // reading weights: of all parts but those that take a text or a picture to an image embedding.
+    // reading weights: of all parts but the tokenizer and those that take a text or a picture to an
+    // image embedding.
     void check() const {
-        (void)tokenizer();
-        check_component<ClipTextEncoder>(directory, "text_encoder");
-        check_component<TextProjection>(directory, "text_proj");
-        check_component<UNet>(directory, "decoder");
-        check_component<UNet>(directory, "super_res_first");
-        if (configs.super_res_last) check_component<UNet>(directory, "super_res_last");
+        check_component<ClipTextEncoder, E>(directory, "text_encoder");
+        check_component<TextProjection, E>(directory, "text_proj");
+        check_component<UNet, E>(directory, "decoder");
+        check_component<UNet, E>(directory, "super_res_first");
+        if (configs.super_res_last) check_component<UNet, E>(directory, "super_res_last");
     }
 
-    void check_prior() const { check_component<PriorTransformer>(directory, "prior"); }
+    void check_prior() const { check_component<PriorTransformer, E>(directory, "prior"); }
     void check_picture_encoder() const {
         (void)directory.config_path("feature_extractor");
-        check_component<ClipImageEncoder>(directory, "image_encoder");
+        check_component<ClipImageEncoder, E>(directory, "image_encoder");
     }
 
 private:
@@ -112,6 +117,14 @@ private:
     Module<SameEngine> load(const std::string& component) const {
         if (options.on_component) options.on_component(component);
         return load_component<Module, SameEngine>(directory, component, options.warn);
+    }
+    template <class MakeNetwork>
+    Upsampler<E, AnySampler> upsampler_of(const MakeNetwork& network) const {
+        OnDemand<UNet<E>> first = network("super_res_first");
+        std::optional<OnDemand<UNet<E>>> last;
+        if (configs.super_res_last) last = network("super_res_last");
+        return {std::move(first), std::move(last),
+                sampler(options.super_resolution_sampler, configs.super_res_scheduler)};
     }
     AnySampler sampler(SamplerKind kind, const NoiseScheduleConfig& config) const {
         return make_sampler(kind, config, options);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <dalle2/clip/preprocess.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/pipeline/clip_towers.hpp>
 #include <dalle2/pipeline/on_demand.hpp>
@@ -24,7 +25,9 @@ struct ClipPictureEncoder {
 // → [pictures, embedding].
 template <Engine E>
 Array encode_pictures(const ClipPictureEncoder<E>& encoder, const std::vector<Picture>& pictures) {
-    return encoder.towers.embed_pictures(encoder.preprocessor, pictures, {});
+    Array embedding = encoder.towers.embed_pictures(encoder.preprocessor, pictures, {});
+    check_finite(embedding, "image encoder");
+    return embedding;
 }
 template <Engine E>
 Array encode_pictures(const OnDemand<ClipPictureEncoder<E>>& encoder,

@@ -14,6 +14,7 @@
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/diffusion/denoise.hpp>
 #include <dalle2/diffusion/guidance.hpp>
 #include <dalle2/diffusion/sampler.hpp>
@@ -60,10 +61,12 @@ inline Array twice(const Array& x) {
 using Network = std::function<Array(const Array& x, const DenoisingStep& step)>;
 using DrawNoise = std::function<Array()>;
 
-// Takes the noise `sample` to a clean one. (Not a template of the network, so that the loop is
+// Takes the noise `sample` to a clean one. Throws NumericError, naming `stage` and the step, as
+// soon as the network gives what is no number. (Not a template of the network, so that the loop is
 // compiled once and not once for each stage and engine.)
 template <Sampler S>
-Array run_diffusion(S sampler, Array sample, const SamplingOptions& options, const Network& network,
+Array run_diffusion(const std::string& stage, S sampler, Array sample,
+                    const SamplingOptions& options, const Network& network,
                     const DrawNoise& draw_noise) {
     const bool guided = options.guidance_scale != 1.0;
     std::int64_t done = 0;
@@ -78,6 +81,8 @@ Array run_diffusion(S sampler, Array sample, const SamplingOptions& options, con
             if (options.stop.stop_requested()) throw Cancelled();
             const std::int64_t channels = shape_of(x).back();
             const Array output = network(guided ? twice(x) : x, step);
+            check_finite(output, stage + ", step " + std::to_string(step.index + 1) + " of " +
+                                     std::to_string(step.count));
             return guided ? guided_prediction(output, channels, options.guidance_scale)
                           : split_prediction(output, channels);
         },

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
@@ -63,6 +64,8 @@ struct TextToImage {
         const StageOptions stages(options, defaults);
         const ThreadScope threads(options.threads);
         const StopScope stopping(options.stop);
+        const BufferPool pool;  // of all stages, one after the other
+        const BufferPool::Scope scope(pool);
         TorchGenerator generator(options.seed, options.noise);
         const auto [text, unconditional] = encode(prompts, options);
         Generation made;
@@ -76,8 +79,6 @@ private:
     // The prompts, and the empty one that guidance compares them with.
     std::pair<EncodedText, EncodedText> encode(const std::vector<std::string>& prompts,
                                                const GenerateOptions& options) const {
-        const BufferPool pool;
-        const BufferPool::Scope scope(pool);
         const auto encoder = in_use(text_encoder);
         const auto encoded = [&](const std::vector<std::string>& texts) {
             return encode_text(*encoder, token_batch(tokenizer, texts, options.padding));

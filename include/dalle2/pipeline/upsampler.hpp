@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include <dalle2/decoder/unet.hpp>
 #include <dalle2/decoder/unet_times.hpp>
 #include <dalle2/diffusion/unclip_sampler.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
 
@@ -17,11 +19,12 @@ namespace dalle2 {
 
 template <Engine E, Sampler S = UnClipSampler>
 struct Upsampler {
-    UNet<E> first;                // for all steps but the last
-    std::optional<UNet<E>> last;  // for the last step; without it, `first` does that too
+    OnDemand<UNet<E>> first;                // for all steps but the last
+    std::optional<OnDemand<UNet<E>>> last;  // for the last step; without it, `first` does that too
     S sampler;
 
-    Upsampler(UNet<E> first_part, std::optional<UNet<E>> last_part, S sampler_part)
+    Upsampler(OnDemand<UNet<E>> first_part, std::optional<OnDemand<UNet<E>>> last_part,
+              S sampler_part)
         : first(std::move(first_part)),
           last(std::move(last_part)),
           sampler(std::move(sampler_part)) {}
@@ -36,11 +39,13 @@ struct Upsampler {
                               "; expected 1, because there is no text to be guided by");
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
-        const auto enlarged = E::from_array(enlarge(pictures));
+        std::shared_ptr<const UNet<E>> unet = first.get();
+        const std::int64_t size = unet->config.sample_size;
+        const auto enlarged = E::from_array(enlarge(pictures, size));
 
-        const auto draw = [&, batch = shape_of(pictures)[0]] {
-            const std::int64_t size = first.config.sample_size;
-            return normal_pictures(generator, {batch, size, size, first.config.in_channels / 2});
+        const auto draw = [&generator, shape = Shape{shape_of(pictures)[0], size, size,
+                                                     unet->config.in_channels / 2}] {
+            return normal_pictures(generator, shape);
         };
         std::vector<std::int64_t> timesteps = sampler.timesteps(options.steps), last_timestep;
         if (last) {
@@ -49,22 +54,34 @@ struct Upsampler {
         }
         const auto first_steps = static_cast<std::int64_t>(timesteps.size());
         const std::int64_t batch = shape_of(pictures)[0];
-        UNetTimes<E> times(first, timesteps, batch);
-        UNetTimes<E> last_times(last ? *last : first, last_timestep, batch);
+        std::optional<UNetTimes<E>> times;
+        if (first_steps > 0) times.emplace(*unet, timesteps, batch);
+        bool in_last_step = false;
         return detail::run_diffusion(
-            sampler, draw(), options,
+            "super-resolution", sampler, draw(), options,
             [&](const Array& x, const DenoisingStep& step) {
+                if (last && step.index == first_steps && !in_last_step) {
+                    in_last_step = true;
+                    times.reset();
+                    unet = nullptr;  // first, so that only one of the two is in memory
+                    unet = last->get();
+                    times.emplace(*unet, last_timestep, batch);
+                }
                 const auto input = E::concatenate({E::from_array(x), enlarged}, -1);
-                return E::to_array(step.index < first_steps ? first(input, times.at(step.index))
-                                                            : (*last)(input, last_times.at(0)));
+                return E::to_array((*unet)(input, times->at(in_last_step ? 0 : step.index)));
             },
             draw);
     }
 
     // What the network sees of the small pictures: clamped to ±1, then resized.
-    Array enlarge(Array pictures) const {
+    Array enlarge(const Array& pictures) const {
+        return enlarge(pictures, first.get()->config.sample_size);
+    }
+
+private:
+    static Array enlarge(Array pictures, std::int64_t size) {
         for (float& value : pictures) value = std::clamp(value, -1.0f, 1.0f);
-        return resize_bicubic(pictures, first.config.sample_size, first.config.sample_size);
+        return resize_bicubic(pictures, size, size);
     }
 };
 

@@ -210,7 +210,8 @@ inline std::vector<std::pair<std::string, std::string>> read_merges(const Json& 
 inline TokenizerJson read_tokenizer_json(const std::filesystem::path& path) {
     const std::string where = path.string();
     const Json json = read_vocabulary_json(path);
-    check_scheme(json, Json::parse(clip_scheme), where + ", tokenizer");
+    check_scheme(json, parse_json(clip_scheme, "the scheme of CLIP's tokenizer"),
+                 where + ", tokenizer");
     TokenizerJson result;
     const Json& model = json["model"];
     result.vocabulary.tokens = read_vocabulary(model["vocab"], where + ", model.vocab");

@@ -56,13 +56,13 @@ TextProjection<E> trained_text_projection(const std::filesystem::path& run,
 
 namespace detail {
 
-template <class Module>
+template <Engine E, class Module>
 void export_component(const std::filesystem::path& run, const std::string& stage,
                       const std::string& prefix, const typename Module::Config& config,
                       const std::filesystem::path& model,
                       const std::vector<std::string>& components, DType dtype) {
     Module module(config);
-    load_averages<Reference>(module, stage_checkpoint(run, stage), prefix);
+    load_averages<E>(module, stage_checkpoint(run, stage), prefix);
     for (const std::string& component : components) save_component(model, component, module, dtype);
 }
 
@@ -89,8 +89,9 @@ inline OrderedJson preprocessor_json(const ClipImageConfig& config) {
 
 // Writes what `run` has finished into a model directory, weights as `dtype`, and returns the names
 // of the stages that it found; what the directory has of other stages stays. The networks are those
-// of the recipe in emoji_model.hpp.
-inline std::vector<std::string> export_run(
+// of the recipe in emoji_model.hpp, here on engine E.
+template <Engine E = Reference>
+std::vector<std::string> export_run(
     const std::filesystem::path& run, const std::filesystem::path& model, DType dtype = DType::bf16,
     const GenerationDefaults& defaults = emoji_model::generation_defaults()) {
     namespace recipe = emoji_model;
@@ -103,32 +104,31 @@ inline std::vector<std::string> export_run(
     if (finished("clip")) {
         const ClipTokenizer tokenizer = ClipTokenizer::from_directory(run / "tokenizer");
         tokenizer.save(make_component_folder(model, "tokenizer"));
-        detail::export_component<ClipTextEncoder<Reference>>(run, "clip", "text_encoder",
-                                                             recipe::text_config(tokenizer), model,
-                                                             {"text_encoder"}, dtype);
-        detail::export_component<ClipImageEncoder<Reference>>(
+        detail::export_component<E, ClipTextEncoder<E>>(run, "clip", "text_encoder",
+                                                        recipe::text_config(tokenizer), model,
+                                                        {"text_encoder"}, dtype);
+        detail::export_component<E, ClipImageEncoder<E>>(
             run, "clip", "image_encoder", recipe::image_config(), model, {"image_encoder"}, dtype);
         write_json(make_component_folder(model, "feature_extractor") / "preprocessor_config.json",
                    detail::preprocessor_json(recipe::image_config()));
         save_zero_shot_config(model, recipe::zero_shot_config());
     }
     if (finished("prior")) {
-        detail::export_component<PriorTransformer<Reference>>(
+        detail::export_component<E, PriorTransformer<E>>(
             run, "prior", "prior", recipe::prior_config(), model, {"prior"}, dtype);
         save_schedule_config(model, "prior_scheduler", recipe::prior_schedule());
     }
     if (finished("decoder")) {
         save_component(model, "text_proj",
-                       trained_text_projection<Reference>(run, recipe::text_projection_config()),
-                       dtype);
-        detail::export_component<UNet<Reference>>(
-            run, "decoder", "decoder", recipe::decoder_config(), model, {"decoder"}, dtype);
+                       trained_text_projection<E>(run, recipe::text_projection_config()), dtype);
+        detail::export_component<E, UNet<E>>(run, "decoder", "decoder", recipe::decoder_config(),
+                                             model, {"decoder"}, dtype);
         save_schedule_config(model, "decoder_scheduler", recipe::decoder_schedule());
     }
     if (finished("upsampler")) {
-        detail::export_component<UNet<Reference>>(run, "upsampler", "super_res",
-                                                  recipe::upsampler_config(), model,
-                                                  {"super_res_first", "super_res_last"}, dtype);
+        detail::export_component<E, UNet<E>>(run, "upsampler", "super_res",
+                                             recipe::upsampler_config(), model,
+                                             {"super_res_first", "super_res_last"}, dtype);
         save_schedule_config(model, "super_res_scheduler", recipe::upsampler_schedule());
     }
     std::vector<std::string> components;

@@ -46,28 +46,30 @@ inline void through_normalisation(const Array& unit, const std::vector<double>& 
 // CLIP's symmetric cross-entropy over the cosines of all texts and pictures of a batch, times
 // exp(log_scale) (Radford et al. 2021, figure 3). text and image [batch, embedding]; row i belongs
 // to row i. `same_text[i·batch + j]`, when given, marks pairs that are equally right, which are
-// left out of each other's sums.
-inline ContrastiveLoss contrastive_loss(const Array& text, const Array& image, double log_scale,
-                                        const std::vector<bool>& same_text = {}) {
+// left out of each other's sums, which are kept as `Sum`.
+template <class Sum = double>
+ContrastiveLoss contrastive_loss(const Array& text, const Array& image, double log_scale,
+                                 const std::vector<bool>& same_text = {}) {
     const std::int64_t n = shape_of(text)[0], width = shape_of(text)[1];
     const auto [text_unit, text_lengths] = unit_rows(text);
     const auto [image_unit, image_lengths] = unit_rows(image);
-    const double scale = std::exp(log_scale);
+    const Sum scale = std::exp(static_cast<Sum>(log_scale));
     using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     using Map = Eigen::Map<const Matrix>;
     const Map t(text_unit.data(), n, width), p(image_unit.data(), n, width);
     const Matrix cosines = t * p.transpose();
-    Eigen::MatrixXd logits = cosines.cast<double>() * scale;
+    Eigen::MatrixX<Sum> logits = cosines.cast<Sum>() * scale;
     for (std::int64_t i = 0; i < n; ++i)
         for (std::int64_t j = 0; j < n; ++j)
             if (i != j && !same_text.empty() && same_text[static_cast<std::size_t>(i * n + j)])
-                logits(i, j) = -1e9;
+                logits(i, j) = Sum(-1e9);
 
-    const Eigen::VectorXd row_max = logits.rowwise().maxCoeff(),
-                          column_max = logits.colwise().maxCoeff();
-    Eigen::MatrixXd by_row = (logits.colwise() - row_max).array().exp();
-    Eigen::MatrixXd by_column = (logits.rowwise() - column_max.transpose()).array().exp();
-    const Eigen::VectorXd row_sum = by_row.rowwise().sum(), column_sum = by_column.colwise().sum();
+    const Eigen::VectorX<Sum> row_max = logits.rowwise().maxCoeff(),
+                              column_max = logits.colwise().maxCoeff();
+    Eigen::MatrixX<Sum> by_row = (logits.colwise() - row_max).array().exp();
+    Eigen::MatrixX<Sum> by_column = (logits.rowwise() - column_max.transpose()).array().exp();
+    const Eigen::VectorX<Sum> row_sum = by_row.rowwise().sum(),
+                              column_sum = by_column.colwise().sum();
     ContrastiveLoss result{};
     for (std::int64_t i = 0; i < n; ++i) {
         result.loss +=
@@ -83,12 +85,12 @@ inline ContrastiveLoss contrastive_loss(const Array& text, const Array& image, d
     // d loss / d logits
     by_row.array().colwise() /= row_sum.array();
     by_column.array().rowwise() /= column_sum.transpose().array();
-    Eigen::MatrixXd gradient = 0.5 * (by_row + by_column);
-    gradient.diagonal().array() -= 1.0;
-    gradient /= static_cast<double>(n);
-    result.log_scale_gradient = scale * gradient.cwiseProduct(cosines.cast<double>()).sum();
+    Eigen::MatrixX<Sum> gradient = Sum(0.5) * (by_row + by_column);
+    gradient.diagonal().array() -= Sum(1);
+    gradient /= static_cast<Sum>(n);
+    result.log_scale_gradient = scale * gradient.cwiseProduct(cosines.cast<Sum>()).sum();
 
-    const Matrix by_cosine = (gradient * scale).cast<float>();
+    const Matrix by_cosine = (gradient * scale).template cast<float>();
     result.text_gradient = make_array({n, width});
     result.image_gradient = make_array({n, width});
     Eigen::Map<Matrix>(result.text_gradient.data(), n, width) = by_cosine * p;

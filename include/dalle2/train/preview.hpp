@@ -44,7 +44,7 @@ Picture decoder_preview(const std::filesystem::path& run,
                         const ClipImageEncoder<Cpu<T>>& image_encoder, const SampleSource& source,
                         const TextTokens& tokens) {
     using E = Cpu<T>;
-    const BufferPool pool;  // not the training's, which would keep the memory
+    const BufferPool pool;  // at its end the memory goes back to the system
     const BufferPool::Scope scope(pool);
     UNet<E> unet(config);
     load_averages<E>(unet, stage_checkpoint(run, "decoder"), "decoder");
@@ -66,7 +66,7 @@ Picture upsampler_preview(const std::filesystem::path& run, const UNetConfig& co
                           const NoiseScheduleConfig& schedule, std::int64_t low_size,
                           const SampleSource& source) {
     using E = Cpu<T>;
-    const BufferPool pool;  // not the training's, which would keep the memory
+    const BufferPool pool;  // at its end the memory goes back to the system
     const BufferPool::Scope scope(pool);
     UNet<E> unet(config);
     load_averages<E>(unet, stage_checkpoint(run, "upsampler"), "super_res");

@@ -25,15 +25,18 @@ struct ColumnStatistics {
 };
 
 // rows [rows, columns], at least one. A column narrower than a fiftieth of the widest counts as
-// that wide: in bfloat16 it holds little but rounding, which division must not make large.
-inline ColumnStatistics column_statistics(const Array& rows) {
+// that wide: in bfloat16 it holds little but rounding, which division must not make large. Sums are
+// kept as `Sum`.
+template <class Sum = double>
+ColumnStatistics column_statistics(const Array& rows) {
     using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     const std::int64_t count = shape_of(rows)[0], width = shape_of(rows)[1];
-    const Eigen::MatrixXd x = Eigen::Map<const Matrix>(rows.data(), count, width).cast<double>();
-    const Eigen::RowVectorXd mean = x.colwise().mean();
-    const Eigen::RowVectorXd deviation =
+    const Eigen::MatrixX<Sum> x =
+        Eigen::Map<const Matrix>(rows.data(), count, width).template cast<Sum>();
+    const Eigen::RowVectorX<Sum> mean = x.colwise().mean();
+    const Eigen::RowVectorX<Sum> deviation =
         (x.rowwise() - mean).array().square().colwise().mean().sqrt();
-    const double least = std::max(0.02 * deviation.maxCoeff(), 1e-12);
+    const Sum least = std::max(Sum(0.02) * deviation.maxCoeff(), Sum(1e-12));
     ColumnStatistics result{make_array({width}), make_array({width})};
     for (std::int64_t i = 0; i < width; ++i) {
         result.mean(i) = static_cast<float>(mean(i));
@@ -44,16 +47,18 @@ inline ColumnStatistics column_statistics(const Array& rows) {
 
 // The principal axes of rows [rows, columns], as the rows of an orthogonal [columns, columns], the
 // widest first; each with the sign that makes its largest component positive, so that the axes of
-// turned rows are the unit vectors.
-inline Array principal_axes(const Array& rows) {
+// turned rows are the unit vectors. Sums are kept as `Sum`.
+template <class Sum = double>
+Array principal_axes(const Array& rows) {
     using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     const std::int64_t count = shape_of(rows)[0], width = shape_of(rows)[1];
-    Eigen::MatrixXd x = Eigen::Map<const Matrix>(rows.data(), count, width).cast<double>();
+    Eigen::MatrixX<Sum> x =
+        Eigen::Map<const Matrix>(rows.data(), count, width).template cast<Sum>();
     x.rowwise() -= x.colwise().mean().eval();
-    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(x.transpose() * x);
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixX<Sum>> solver(x.transpose() * x);
     Array axes = make_array({width, width});
     for (std::int64_t i = 0; i < width; ++i) {
-        Eigen::VectorXd axis = solver.eigenvectors().col(width - 1 - i);
+        Eigen::VectorX<Sum> axis = solver.eigenvectors().col(width - 1 - i);
         Eigen::Index largest = 0;
         axis.cwiseAbs().maxCoeff(&largest);
         if (axis(largest) < 0) axis = -axis;

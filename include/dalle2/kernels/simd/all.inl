@@ -14,27 +14,30 @@ template <class T>
 VectorKernels<T> table() {
     return {.conv_task = conv_task<T>,
             .winograd_task = winograd_task<T, T>,
-            .winograd_int8_task = winograd_int8_task_of<T>(),
-            .weight_pack_task = weight_pack_task<T>,
-            .weight_multiply_task = weight_multiply_task<T>,
             .activate = activate<T>,
-            .activate_backward = activate_backward<T>,
             .add = add<T>,
             .add_rows = add_rows<T>,
-            .sum_rows = sum_rows<T>,
             .scale = scale<T>,
             .sum_quads = sum_quads<T>,
-            .spread_pairs = spread_pairs<T>,
             .from_float = from_float<T>,
             .to_float = to_float<T>,
             .channel_sums = channel_sums<T>,
             .channel_squares = channel_squares<T>,
             .affine = affine<T>,
+            .layer_norm = layer_norm<T>,
+            .attention_task = attention_task<T>,
+            .pack_task = pack_task<T>};
+}
+
+template <class T>
+VectorGradients<T> gradient_table() {
+    return {.activate_backward = activate_backward<T>,
+            .sum_rows = sum_rows<T>,
+            .spread_pairs = spread_pairs<T>,
             .affine_backward = affine_backward<T>,
             .norm_input_gradient = norm_input_gradient<T>,
-            .layer_norm = layer_norm<T>,
             .layer_norm_backward = layer_norm_backward<T>,
-            .attention_task = attention_task<T>,
             .attention_backward_task = attention_backward_task<T>,
-            .pack_task = pack_task<T>};
+            .weight_pack_task = weight_pack_task<T>,
+            .weight_multiply_task = weight_multiply_task<T>};
 }

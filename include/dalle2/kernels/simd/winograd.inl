@@ -258,10 +258,8 @@ void winograd_task(const WinogradPlan<T, Weight>& plan, int64 task, char* scratc
         winograd_block<T, Weight, 4>(plan, task, scratch);
 }
 
+// With T = bfloat16.
 template <class T>
-auto winograd_int8_task_of() -> void (*)(const WinogradPlan<bfloat16, std::int8_t>&, int64, char*) {
-    if constexpr (std::is_same_v<T, bfloat16>)
-        return winograd_task<bfloat16, std::int8_t>;
-    else
-        return nullptr;
+Int8WinogradTask int8_winograd_task() {
+    return winograd_task<T, std::int8_t>;
 }

@@ -1,0 +1,171 @@
+// How much memory a picture will take, from a model's configs alone: the weights as an engine packs
+// them, and what each stage needs besides, found by running it on the Trace engine.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dalle2/core/bfloat16.hpp>
+#include <dalle2/core/random.hpp>
+#include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/trace.hpp>
+#include <dalle2/kernels/packed_weights.hpp>
+#include <dalle2/nn/visit.hpp>
+#include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/component.hpp>
+#include <dalle2/pipeline/decoder.hpp>
+#include <dalle2/pipeline/diffusion_prior.hpp>
+#include <dalle2/pipeline/model_configs.hpp>
+#include <dalle2/pipeline/on_demand.hpp>
+#include <dalle2/pipeline/upsampler.hpp>
+
+namespace dalle2 {
+
+// What is in memory at one time, in bytes.
+struct MemoryStage {
+    std::string name;              // of a component, as the directory calls it
+    std::int64_t weights = 0;      // of its networks
+    std::int64_t activations = 0;  // tensors, at most, with the gaps between them
+};
+
+// In the order of a picture's stages. What a program takes without any model (some ten megabytes),
+// a vocabulary, and what each thread's kernels need for a moment (some megabytes) are not in it.
+struct MemoryPlan {
+    std::vector<MemoryStage> stages;
+
+    // The most that a picture needs: with each network in memory in its turn, or all of them.
+    std::int64_t peak_bytes(Residency residency) const {
+        std::int64_t all = 0, activations = 0, stage_peak = 0;
+        for (const MemoryStage& stage : stages) {
+            all += stage.weights;
+            activations = std::max(activations, stage.activations);
+            stage_peak = std::max(stage_peak, stage.weights + stage.activations);
+        }
+        return residency == Residency::whole ? all + activations : stage_peak;
+    }
+};
+
+struct MemoryPlanOptions {
+    EngineKind engine = fastest_engine();
+    GenerationDefaults settings = {};
+    std::int64_t batch = 1;   // pictures of one call
+    std::int64_t tokens = 0;  // of the prompts; 0: as many as there can be
+};
+
+namespace detail {
+
+template <class T>
+std::int64_t packed_bytes(const Shape& s, std::int64_t bytes_per_value) {
+    const bool matrix = s.size() == 2;
+    return kernels::PackedLayout<T>{s[0], s[1], matrix ? 1 : s[2], matrix ? 1 : s[3]}.size() *
+           bytes_per_value;
+}
+
+// What a parameter takes on an engine; `int8` says that its file has it as int8.
+inline std::int64_t parameter_bytes(const Shape& shape, ParameterKind kind, EngineKind engine,
+                                    bool int8) {
+    const std::int64_t count = element_count(shape);
+    if (engine == EngineKind::reference || kind == ParameterKind::vector) return 4 * count;
+    if (kind != ParameterKind::matrix && kind != ParameterKind::convolution)
+        return (engine == EngineKind::cpu_float ? 4 : 2) * count;
+    if (engine == EngineKind::cpu_float) return packed_bytes<float>(shape, 4);
+    if (engine == EngineKind::cpu_int8 && int8) return packed_bytes<std::int8_t>(shape, 1);
+    return packed_bytes<bfloat16>(shape, 2);
+}
+
+// Of a module on the Trace engine. `file` is asked what is int8; without it, or where it was not
+// made for int8, every weight counts as such.
+template <class Module>
+std::int64_t weight_bytes(const Module& module, EngineKind engine, const WeightFiles* file) {
+    std::int64_t total = 0;
+    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
+        const bool int8 = !file || !file->made_for_int8() || file->is_int8(name);
+        total += parameter_bytes(parameter.shape(), parameter.kind(), engine, int8);
+    });
+    return total;
+}
+
+}  // namespace detail
+
+// Runs every stage of a text's way to a picture once on the Trace engine. Throws IoError,
+// FormatError, ConfigError. (A template as model_cost is.)
+template <std::same_as<Trace> E = Trace>
+MemoryPlan memory_plan(const ModelDirectory& directory, const MemoryPlanOptions& options = {}) {
+    const ModelConfigs configs = load_model_configs(directory);
+    const GenerationDefaults& settings = options.settings;
+    const std::int64_t tokens =
+        options.tokens > 0 ? options.tokens : configs.text_encoder.max_position_embeddings;
+    const bool floats =
+        options.engine == EngineKind::reference || options.engine == EngineKind::cpu_float;
+    TorchGenerator generator(0);
+    MemoryPlan plan;
+    const auto sampler = [](const NoiseScheduleConfig& config) {
+        return AnySampler(NoiseSchedule(config));
+    };
+    const auto weights = [&](const std::string& component, const auto& module) {
+        const bool asks = options.engine == EngineKind::cpu_int8;
+        std::optional<WeightFiles> file;
+        if (asks) file.emplace(directory.weights_path(component));
+        return detail::weight_bytes(module, options.engine, asks ? &*file : nullptr);
+    };
+    const auto add = [&](const std::string& name, std::int64_t bytes, const auto& run) {
+        TraceLog log(floats ? 4 : 2);
+        const TraceLog::Scope scope(log);
+        run();
+        plan.stages.push_back({name, bytes, log.arena_bytes()});
+    };
+
+    const auto width = configs.text_encoder.projection_dim;
+    const auto text_of = [&](std::int64_t batch) {
+        return EncodedText{make_array({batch, width}),
+                           make_array({batch, tokens, configs.text_encoder.encoder.hidden_size}),
+                           std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1)};
+    };
+    const EncodedText text = text_of(options.batch), unconditional = text_of(1);
+    const ClipTextEncoder<E> text_encoder(configs.text_encoder);
+    add("text_encoder", weights("text_encoder", text_encoder), [&] {
+        const auto count = static_cast<std::size_t>(options.batch * tokens);
+        encode_text(text_encoder,
+                    TokenBatch{options.batch, tokens, std::vector<std::int32_t>(count),
+                               std::vector<std::int32_t>(count, 1)});
+    });
+    if (configs.prior) {
+        const DiffusionPrior<E, AnySampler> prior(PriorTransformer<E>(*configs.prior),
+                                                  sampler(configs.prior_scheduler.value()));
+        add("prior", weights("prior", prior.transformer), [&] {
+            prior.sample(
+                text, unconditional, generator,
+                {.steps = settings.prior_steps, .guidance_scale = settings.prior_guidance_scale});
+        });
+    }
+    const Decoder<E, AnySampler> decoder(TextProjection<E>(configs.text_proj),
+                                         UNet<E>(configs.decoder),
+                                         sampler(configs.decoder_scheduler));
+    Array small;
+    add("decoder", weights("text_proj", decoder.text_projection) + weights("decoder", decoder.unet),
+        [&] {
+            small =
+                decoder.sample(make_array({options.batch, width}), text, unconditional, generator,
+                               {.steps = settings.decoder_steps,
+                                .guidance_scale = settings.decoder_guidance_scale});
+        });
+    const UNet<E> first(configs.super_res_first);
+    const Upsampler<E, AnySampler> upsampler(first, std::nullopt,
+                                             sampler(configs.super_res_scheduler));
+    add("super_res_first", weights("super_res_first", first),
+        [&] { upsampler.sample(small, generator, {.steps = settings.super_resolution_steps}); });
+    if (configs.super_res_last) {
+        const std::int64_t activations = plan.stages.back().activations;
+        plan.stages.push_back({"super_res_last",
+                               weights("super_res_last", UNet<E>(*configs.super_res_last)),
+                               activations});
+    }
+    return plan;
+}
+
+}  // namespace dalle2
