@@ -1,7 +1,9 @@
 // What the fast CPU engine computes with: dense channels-last tensors and packed parameters.
 #pragma once
 
+#include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <dalle2/core/array.hpp>
@@ -124,11 +126,13 @@ public:
             const BufferPool::Outside outside;  // it stays
             loaded.tensor = CpuTensor<T>(s);
             const std::int64_t width = loaded.tensor.count() / std::max<std::int64_t>(rows, 1);
-            std::vector<float> values(static_cast<std::size_t>(width));
-            for (std::int64_t row = 0; row < rows; ++row) {
-                read(row, 1, values.data());
-                not_finite += count_not_finite(width, values.data());
-                kernels::convert_from_float(width, values.data(),
+            const std::int64_t together = std::max<std::int64_t>(1, 65536 / width);
+            std::vector<float> values(static_cast<std::size_t>(together * width));
+            for (std::int64_t row = 0; row < rows; row += together) {
+                const std::int64_t count = std::min(together, rows - row);
+                read(row, count, values.data());
+                not_finite += count_not_finite(count * width, values.data());
+                kernels::convert_from_float(count * width, values.data(),
                                             loaded.tensor.data() + row * width);
             }
         }
