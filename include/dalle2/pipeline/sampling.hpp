@@ -17,6 +17,7 @@
 #include <dalle2/diffusion/denoise.hpp>
 #include <dalle2/diffusion/guidance.hpp>
 #include <dalle2/diffusion/sampler.hpp>
+#include <dalle2/engine/profile.hpp>
 
 namespace dalle2 {
 
@@ -68,6 +69,7 @@ Array run_diffusion(S sampler, Array sample, const SamplingOptions& options, Net
         sampler, options.steps, sample,
         [&](const Array& x, const DenoisingStep& step) {
             report(step.index, step.count);
+            const ProfileRegion region("step", step.index + 1);
             if (options.stop.stop_requested()) throw Cancelled();
             const std::int64_t channels = shape_of(x).back();
             const Array input = guided ? twice(x) : x;

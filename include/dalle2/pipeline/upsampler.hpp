@@ -29,6 +29,7 @@ struct Upsampler {
     Array sample(const Array& pictures, TorchGenerator& generator,
                  const SamplingOptions& options = {.steps = 7}) const {
         check_sampling_options(options, "super-resolution");
+        const ProfileRegion region("super_res");
         if (options.guidance_scale != 1.0)
             throw ConfigError("super-resolution: the guidance scale is " +
                               std::to_string(options.guidance_scale) +
@@ -45,7 +46,9 @@ struct Upsampler {
         return detail::run_diffusion(
             sampler, draw(), options,
             [&](const Array& x, std::span<const double> timesteps) {
-                const UNet<E>& unet = ++step == options.steps && last ? *last : first;
+                const bool is_last = ++step == options.steps && last;
+                const ProfileRegion network(is_last ? "super_res_last" : "super_res_first");
+                const UNet<E>& unet = is_last ? *last : first;
                 return E::to_array(
                     unet(E::concatenate({E::from_array(x), enlarged}, -1), timesteps));
             },
