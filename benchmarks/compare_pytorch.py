@@ -382,8 +382,14 @@ def result_of(name, precision, seconds, errors, failed):
     return entry
 
 
+def precision_of_rivals(precision):
+    return "bfloat16" if precision == "int8" else precision
+
+
 def compare_network(case, precision, arguments):
     import torch
+
+    theirs = precision_of_rivals(precision)
 
     config = json.loads((arguments.model / case.network / "config.json").read_text())
     inputs = make_inputs(case, config, arguments)
@@ -400,13 +406,13 @@ def compare_network(case, precision, arguments):
         for name in ("onnxruntime", "openvino", "eager", "compiled"):
             if name not in arguments.rivals:
                 continue
-            if name in ("eager", "compiled") and precision != "float32" and module is reference_module:
+            if name in ("eager", "compiled") and theirs != "float32" and module is reference_module:
                 module = reference_module = None
                 gc.collect()
-                module = load_module(case, arguments.model, getattr(torch, precision))
+                module = load_module(case, arguments.model, getattr(torch, theirs))
             say(f"... {case.name}, {precision}: {name}")
             try:
-                contender = KINDS[name](case, module, inputs, precision, arguments)
+                contender = KINDS[name](case, module, inputs, theirs, arguments)
                 contender.run()
                 contenders[name] = contender
             except Exception as error:
@@ -417,7 +423,7 @@ def compare_network(case, precision, arguments):
     finally:
         ours.close()
     entry = result_of(case.name, precision, seconds, errors, failed)
-    limit = 1e-3 if precision == "float32" else max(5e-2, 3 * errors.get("eager", 0))
+    limit = {"float32": 1e-3, "bfloat16": max(5e-2, 3 * errors.get("eager", 0)), "int8": 0.1}[precision]
     entry["agree"] = errors["dalle2"] < limit
     if not entry["agree"]:
         say(f"  WRONG: the output of dalle2 is {errors['dalle2']:.1e} from PyTorch's; expected less than {limit:.0e}")
@@ -491,7 +497,7 @@ def compare_pictures(precision, arguments):
                 continue
             say(f"... picture, {precision}: {name}")
             try:
-                contender = DiffusersPicture(arguments, precision, name == "compiled")
+                contender = DiffusersPicture(arguments, precision_of_rivals(precision), name == "compiled")
                 if name == "compiled":
                     contender.run()  # compiles
                 contenders[name] = contender
@@ -556,7 +562,8 @@ def main():
     parser.add_argument("--only", nargs="*", help="cases whose names begin with one of these; default: all networks")
     parser.add_argument("--list", action="store_true", help="names the cases of the model and ends")
     parser.add_argument("--rivals", nargs="*", choices=RIVALS, default=RIVALS)
-    parser.add_argument("--precisions", nargs="*", choices=["bfloat16", "float32"], default=["bfloat16", "float32"])
+    parser.add_argument("--precisions", nargs="*", choices=["bfloat16", "float32", "int8"],
+                        default=["bfloat16", "float32"], help="int8: dalle2 in int8 beside the others in bfloat16")
     parser.add_argument("--runs", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--prompt-tokens", type=int, default=12, help="tokens of the prompt in the cases with padding")

@@ -125,8 +125,8 @@ inline std::unique_ptr<Network> load_network(const ModelDirectory& directory,
     });
 }
 
-// How a network is run: batch 0 is what one picture with guidance needs; tokens 0, as many text
-// tokens as the model has room for.
+// How a network is run: batch 0 is what one picture at the model's own settings needs; tokens 0, as
+// many text tokens as the model has room for.
 struct RunSize {
     std::int64_t batch = 0, tokens = 0;
 };
@@ -148,7 +148,11 @@ inline RunPlan plan_run(const ModelDirectory& directory, const std::string& comp
         for (float& value : values) value = normal(generator);
         return values;
     };
-    const bool guided = component == "prior" || component == "text_proj" || component == "decoder";
+    const GenerationDefaults settings = load_generation_defaults(directory.path());
+    const bool guided = component == "prior"
+                            ? settings.prior_guidance_scale != 1.0
+                            : (component == "text_proj" || component == "decoder") &&
+                                  settings.decoder_guidance_scale != 1.0;
     const std::int64_t batch = size.batch > 0 ? size.batch : guided ? 2 : 1;
     const auto text = load_config<ClipTextConfig>(directory, "text_encoder");
     const std::int64_t longest = text.max_position_embeddings;
