@@ -13,6 +13,7 @@
 #   --runs N          of each figure (default: 5; fewer of what takes longer than a minute)
 #   --whole           karlo_vs_pytorch_bf16 from whole pictures, drawn once by each program, instead of
 #                     steps times the seconds of a step
+#   --markdown FILE   also writes the rows as a table of Markdown, for README.md
 #   --list            the names of the targets
 #
 # A figure is the median of the runs. Rows with a ratio have both sides measured in turns, in one run.
@@ -22,6 +23,9 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 
+# shellcheck source=../cmake/build-jobs.sh
+. "$root/cmake/build-jobs.sh"
+
 names=(decoder_peak_share super_resolution_peak_share prior_peak_share karlo_vs_pytorch_bf16
        karlo_int8_vs_pytorch_bf16 shipped_seconds clip_vs_pytorch clip_vs_openvino
        training_vs_pytorch compile_seconds compile_gigabytes)
@@ -30,6 +34,7 @@ python=python3
 build=$root/build
 runs=5
 json=
+markdown=
 whole=
 only=()
 
@@ -44,6 +49,7 @@ while [ $# -gt 0 ]; do
     --build) build=$(value_of "$@"); shift 2 ;;
     --runs) runs=$(value_of "$@"); shift 2 ;;
     --json) json=$(value_of "$@"); shift 2 ;;
+    --markdown) markdown=$(value_of "$@"); shift 2 ;;
     --whole) whole=yes; shift ;;
     --only)
       shift
@@ -99,7 +105,7 @@ program() { # TARGET FILE
   [ -x "$build/$2" ] && return
   say "building $2"
   { [ -f "$build/CMakeCache.txt" ] || cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release; } > "$log" 2>&1 &&
-    cmake --build "$build" --target "$1" > "$log" 2>&1 ||
+    cmake --build "$build" --parallel "$(build_jobs)" --target "$1" > "$log" 2>&1 ||
     stop "cannot build $2: $(grep -m 1 -E 'error|Error' "$log" || tail -n 1 "$log")"
 }
 
@@ -178,14 +184,17 @@ karlo() { # NAME REQUIRED PRECISION
 }
 karlo karlo_vs_pytorch_bf16 2.5 bfloat16
 
-program dalle2_tool examples/dalle2/dalle2
-if "$build/examples/dalle2/dalle2" generate --help | grep -q int8; then
-  karlo karlo_int8_vs_pytorch_bf16 4 int8
-elif wanted karlo_int8_vs_pytorch_bf16; then
-  skip karlo_int8_vs_pytorch_bf16 more 4 "dalle2 has no engine int8"
+if wanted karlo_int8_vs_pytorch_bf16; then
+  program dalle2_tool examples/dalle2/dalle2
+  if "$build/examples/dalle2/dalle2" generate --help | grep -q int8; then
+    karlo karlo_int8_vs_pytorch_bf16 4 int8
+  else
+    skip karlo_int8_vs_pytorch_bf16 more 4 "dalle2 has no engine int8"
+  fi
 fi
 
 if wanted shipped_seconds; then
+  program dalle2_tool examples/dalle2/dalle2
   say shipped_seconds
   seconds=
   picture() {
@@ -275,14 +284,23 @@ fi
 
 # --- What was found
 
-missed=$(python3 - "$work/rows" "$json" "${names[@]}" << 'PY'
+missed=$(python3 - "$work/rows" "$json" "$markdown" "${names[@]}" << 'PY'
 import json, os, platform, sys
-folder, path, *names = sys.argv[1:]
+folder, path, markdown, *names = sys.argv[1:]
 rows = {n: json.load(open(f"{folder}/{n}.json")) for n in names if os.path.exists(f"{folder}/{n}.json")}
 if path:
     with open(path, "w") as file:
         json.dump({"machine": platform.machine(), "cores": len(os.sched_getaffinity(0)), "targets": rows}, file, indent=2)
         file.write("\n")
+if markdown:
+    with open(markdown, "w") as file:
+        file.write("| target | required | minimum / median / maximum | met | command |\n| --- | --- | --- | --- | --- |\n")
+        for name, row in rows.items():
+            sign, unit = "≥" if row["better"] == "more" else "≤", row.get("unit", "").replace("times", "×")
+            found = (f"not measured: {row['reason']} | – | –" if row["figure"] is None else
+                     f"{row['min']:.2f} / {row['median']:.2f} / {row['max']:.2f} {unit} | "
+                     f"{'yes' if row['met'] else 'no'} | `{row['command']}`")
+            file.write(f"| {name} | {sign} {row['required']:g} {unit} | {found} |\n")
 print(sum(row["met"] is False for row in rows.values()))
 PY
 )

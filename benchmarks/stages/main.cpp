@@ -114,7 +114,7 @@ void measure_all(const Settings& settings) {
     const EngineKind engine = engine_kind_from_name(settings.engine, "--engine");
     const ModelDirectory directory(settings.model);
     if (settings.serve) {
-        Server(directory, engine).serve(std::cin, std::cout);
+        serve(directory, engine, std::cin, std::cout);
         return;
     }
     const kernels::Bandwidth memory = kernels::measured_bandwidth();
