@@ -154,7 +154,8 @@ def load_module(case, model, dtype):
                          attention_mask=x[3]).sample
             return m(sample=x[0], timestep=TIMESTEP).sample
 
-    network = classes[case.network].from_pretrained(model / case.network, torch_dtype=dtype)
+    # (transformers 4.49 lets the files' own type win over torch_dtype.)
+    network = classes[case.network].from_pretrained(model / case.network, torch_dtype=dtype).to(dtype)
     module = Adapter(network).eval()
     # The layout that PyTorch's convolutions are fastest with.
     return module.to(memory_format=torch.channels_last) if convolves(case.network) else module
@@ -248,6 +249,7 @@ class OpenVino(Rival):
         import openvino
         import torch
 
+        self.module = module  # whose weights the converted network goes on using
         tensors = cast(inputs, torch.float32)
         network = openvino.convert_model(module, example_input=tuple(tensors),
                                          input=[(tuple(t.shape)) for t in tensors])
