@@ -24,7 +24,8 @@ using namespace dalle2;
 // The columns of products: what is multiplied, and how fast.
 std::vector<std::pair<std::string, double>> products(double seconds) {
     return {{"float32", kernels::measured_peak(false, seconds)},
-            {"bfloat16", kernels::measured_peak(true, seconds)}};
+            {"bfloat16", kernels::measured_peak(true, seconds)},
+            {"int8", kernels::measured_int8_peak(seconds)}};
 }
 
 // 1, 2, 4, ... and `most` itself.

@@ -282,6 +282,8 @@ void run(const Options& options) {
             return Measurement<dalle2::Cpu<float>>(options, stages, load).run();
         case dalle2::EngineKind::cpu_bfloat16:
             return Measurement<dalle2::Cpu<dalle2::bfloat16>>(options, stages, load).run();
+        case dalle2::EngineKind::cpu_int8:
+            return Measurement<dalle2::Cpu<std::int8_t>>(options, stages, load).run();
     }
 }
 
@@ -312,7 +314,7 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
     app.add_option("--engine", options.engine,
-                   "reference, float32 or bfloat16; otherwise the fastest here");
+                   "reference, float32, bfloat16 or int8; otherwise the fastest here");
     app.add_option("--threads", options.threads, "0: one for each core")->capture_default_str();
     app.add_option("--sampler", options.sampler, "unclip or ddim")->capture_default_str();
     app.add_option("--prior-steps", options.generate.prior_steps, "Otherwise the model's default");

@@ -81,6 +81,23 @@ struct Times {
     double forward, input_gradient, weight_gradient, eigen;
 };
 
+// With int8 weights; inputs and outputs are bfloat16, and there are no gradients.
+Times measure_int8(const Layer& layer, double least) {
+    const kernels::Conv2dShape s = layer.shape();
+    const auto x = random_values<bfloat16>(s.batch * s.height * s.width * s.in_channels);
+    const auto w =
+        random_values<float>(s.out_channels * s.in_channels * s.kernel_height * s.kernel_width);
+    const auto bias = random_values<float>(s.out_channels);
+    std::vector<bfloat16> y(
+        static_cast<std::size_t>(s.batch * s.height * s.width * s.out_channels));
+    const auto packed = kernels::pack_int8_weights(w.data(), s.out_channels, s.in_channels,
+                                                   layer.kernel, layer.kernel);
+    Times times{};
+    times.forward =
+        seconds_of([&] { kernels::conv2d(s, x.data(), packed, bias.data(), y.data()); }, least);
+    return times;
+}
+
 template <class T>
 Times measure(const Layer& layer, double least) {
     const kernels::Conv2dShape s = layer.shape();
@@ -137,12 +154,14 @@ double seconds_of_attention(const AttentionLayer& layer, double least) {
 
 int main(int argc, char** argv) try {
     CLI::App app("Speed of the kernels beside the peak of this machine, Eigen and PyTorch");
-    std::string json_file, python, only;
+    std::string json_file, python, only, only_scalar;
     double least = 0.15;
     app.add_option("--json", json_file, "also write the figures to this file");
     app.add_option("--pytorch", python, "a Python that can import torch, to be measured beside");
     app.add_option("--set", only, "only these layers")
         ->check(CLI::IsMember({"karlo", "small", "attention"}));
+    app.add_option("--scalar", only_scalar, "only in this precision")
+        ->check(CLI::IsMember({"float", "bfloat16", "int8"}));
     app.add_option("--seconds", least, "measure each figure for at least this long")
         ->check(CLI::PositiveNumber);
     CLI11_PARSE(app, argc, argv);
@@ -186,18 +205,21 @@ int main(int argc, char** argv) try {
 
     std::printf("%s, %d threads. GFLOP/s (share of the peak of registers alone)\n",
                 kernels::name_of(kernels::current_isa()), kernels::thread_count());
-    for (const bool bf16 : {false, true}) {
-        const char* scalar = bf16 ? "bfloat16" : "float";
-        const double limit = kernels::measured_peak(bf16, least);
+    for (const std::string scalar : {"float", "bfloat16", "int8"}) {
+        const bool bf16 = scalar == "bfloat16", int8 = scalar == "int8";
+        if (!only_scalar.empty() && only_scalar != scalar) continue;
+        const double limit =
+            int8 ? kernels::measured_int8_peak(least) : kernels::measured_peak(bf16, least);
         report["peak"][scalar] = limit;
         std::printf(
             "\n%-8s peak %.0f%21s forward      input grad.     weight grad.   Eigen   PyTorch: "
             "forward, input, weight\n",
-            scalar, limit, "");
+            scalar.c_str(), limit, "");
         for (const Layer& layer : layers) {
             if (!only.empty() && only != layer.set) continue;
-            const Times times =
-                bf16 ? measure<bfloat16>(layer, least) : measure<float>(layer, least);
+            const Times times = int8   ? measure_int8(layer, least)
+                                : bf16 ? measure<bfloat16>(layer, least)
+                                       : measure<float>(layer, least);
             const auto speed = [&](double seconds) { return layer.operations() / seconds * 1e-9; };
             nlohmann::json row = {{"layer", layer.name()}, {"set", layer.set}, {"scalar", scalar}};
             std::printf("%-34s", layer.name().c_str());
@@ -206,6 +228,7 @@ int main(int argc, char** argv) try {
                 {"input_gradient", times.input_gradient},
                 {"weight_gradient", times.weight_gradient}};
             for (const auto& [key, seconds] : columns) {
+                if (seconds == 0) continue;
                 row[key] = {{"gflops", speed(seconds)}, {"share", speed(seconds) / limit}};
                 std::printf("  %6.0f (%3.0f%%) ", speed(seconds), 100 * speed(seconds) / limit);
             }
@@ -213,8 +236,8 @@ int main(int argc, char** argv) try {
             std::printf("  %6s", times.eigen > 0
                                      ? std::to_string(static_cast<int>(speed(times.eigen))).c_str()
                                      : "-");
-            if (torch.is_object() && torch["seconds"].contains(scalar + (" " + layer.name())))
-                for (const double seconds : torch["seconds"][scalar + (" " + layer.name())]) {
+            if (torch.is_object() && torch["seconds"].contains(scalar + " " + layer.name()))
+                for (const double seconds : torch["seconds"][scalar + " " + layer.name()]) {
                     row["pytorch_gflops"].push_back(speed(seconds));
                     std::printf("  %6.0f", speed(seconds));
                 }
@@ -223,7 +246,7 @@ int main(int argc, char** argv) try {
             report["layers"].push_back(row);
         }
         for (const AttentionLayer& layer : attention_layers) {
-            if (!only.empty() && only != "attention") continue;
+            if (int8 || (!only.empty() && only != "attention")) continue;
             const double speed = layer.operations() * 1e-9 /
                                  (bf16 ? seconds_of_attention<bfloat16>(layer, least)
                                        : seconds_of_attention<float>(layer, least));

@@ -26,7 +26,10 @@ inline const std::vector<std::string> all_networks = {
 class Network {
 public:
     virtual ~Network() = default;
-    virtual NamedArrays run(const NamedArrays& inputs) const = 0;
+    // Keeps the inputs, and makes what a pipeline makes of them once for so many steps.
+    virtual void prepare(const NamedArrays& inputs, std::int64_t steps) = 0;
+    // One step; or the network with everything in one, nothing of it made before.
+    virtual NamedArrays run(bool whole) const = 0;
 };
 
 // Throws ConfigError for a name that is none of all_networks, and as load_component.
@@ -37,13 +40,15 @@ std::unique_ptr<Network> load_network(const ModelDirectory& directory, const std
 // many text tokens as the model has room for.
 struct RunSize {
     std::int64_t batch = 0, tokens = 0;
+    bool whole = false;  // everything in one, not a step of many
 };
 
 struct RunPlan {
-    std::int64_t batch = 0;
-    NamedArrays inputs;      // random
-    TraceLog cost;           // of one run
-    std::int64_t untrimmed;  // the multiply-adds with all the text tokens there can be
+    std::int64_t batch = 0, steps = 1;  // of a picture at the model's own settings
+    NamedArrays inputs;                 // random
+    TraceLog cost;                      // of one run
+    std::int64_t
+        untrimmed;  // the multiply-adds of everything in one, with all the text there can be
     std::int64_t parameters;
 };
 

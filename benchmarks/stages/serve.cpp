@@ -53,14 +53,17 @@ private:
                          network_ = load_network(directory_, request["load"], engine_);
                      })}};
         }
-        if (request.contains("inputs")) return read(request["inputs"].get<std::string>());
+        if ((request.contains("inputs") || request.contains("run")) && !network_)
+            throw ConfigError("no network was loaded");
+        if (request.contains("inputs"))
+            return read(request["inputs"].get<std::string>(), request.value("steps", 1));
         if (request.contains("run")) {
-            if (!network_) throw ConfigError("no network was loaded");
             const BufferPool::Scope scope(pool_);
+            const bool whole = request.value("whole", false);
             OrderedJson seconds = OrderedJson::array();
             const std::clock_t began = std::clock();
             for (int i = 0; i < request["run"].get<int>(); ++i)
-                seconds.push_back(seconds_of([&] { outputs_ = network_->run(inputs_); }));
+                seconds.push_back(seconds_of([&] { outputs_ = network_->run(whole); }));
             const double processor = static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC;
             return {{"seconds", seconds}, {"processor_seconds", processor}};
         }
@@ -81,11 +84,13 @@ private:
             "\"pipeline\" or \"picture\"");
     }
 
-    OrderedJson read(const std::string& path) {
+    OrderedJson read(const std::string& path, std::int64_t steps) {
         const SafetensorsFile file(path);
-        inputs_.clear();
-        for (const std::string& name : file.names()) inputs_[name] = file.to_array(name);
-        return {{"names", names(inputs_)}};
+        NamedArrays inputs;
+        for (const std::string& name : file.names()) inputs[name] = file.to_array(name);
+        const BufferPool::Scope scope(pool_);
+        const double seconds = seconds_of([&] { network_->prepare(inputs, steps); });
+        return {{"names", names(inputs)}, {"seconds", seconds}};
     }
 
     OrderedJson draw(const Json& request) {
@@ -108,7 +113,7 @@ private:
     EngineKind engine_;
     std::unique_ptr<Network> network_;
     std::optional<Pipeline> pipeline_;
-    NamedArrays inputs_, outputs_;
+    NamedArrays outputs_;
     BufferPool pool_;
 };
 

@@ -3,9 +3,11 @@
 // answer a line on standard output:
 //
 //     {"load": "decoder"}                                  {"seconds": 1.2}
-//     {"inputs": "in.safetensors"}                         {"names": ["sample", ...]}
+//     {"inputs": "in.safetensors", "steps": 25}            {"names": ["sample", ...],
+//                                                           "seconds": 0.2}
 //     {"run": 3}                                           {"seconds": [0.9, 0.9, 1.0],
 //                                                           "processor_seconds": 5.6}
+//     {"run": 3, "whole": true}      nothing prepared      the same
 //     {"outputs": "out.safetensors"}                       {"names": ["output"]}
 //     {"pipeline": true}                                   {"seconds": 4.5}
 //     {"picture": "an owl", "seed": 7, "png": "owl.png"}   {"seconds": 0.1}

@@ -28,8 +28,8 @@ void add_clip_options(CLI::App& command, ClipSettings& settings) {
         ->capture_default_str();
     command.add_option("--variant", settings.variant,
                        "Which weights, where there are several: fp16 for model.fp16.safetensors");
-    command.add_option("--engine", settings.engine, "reference (slow), float32 or bfloat16")
-        ->check(CLI::IsMember({"reference", "float32", "bfloat16"}).description(""))
+    command.add_option("--engine", settings.engine, "reference (slow), float32, bfloat16 or int8")
+        ->check(CLI::IsMember({"reference", "float32", "bfloat16", "int8"}).description(""))
         ->capture_default_str();
     command.add_option("--threads", settings.threads, "0: one for each core")
         ->check(whole(0, 1024))

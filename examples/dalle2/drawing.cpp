@@ -10,10 +10,10 @@
 #include <utility>
 
 #include <dalle2/core/thread_scope.hpp>
+#include <dalle2/engine/engine_peak.hpp>
 #include <dalle2/engine/profile_report.hpp>
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/safetensors.hpp>
-#include <dalle2/kernels/peak.hpp>
 #include <dalle2/nn/visit.hpp>
 
 namespace tool {
@@ -39,7 +39,9 @@ dalle2::Residency residency_of(const DrawingSettings& settings, dalle2::EngineKi
     if (settings.memory == "least" || settings.count == 1) return dalle2::Residency::in_turn;
     const double memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
                           static_cast<double>(::sysconf(_SC_PAGESIZE));
-    const std::size_t bytes = engine == dalle2::EngineKind::cpu_bfloat16 ? 2 : 4;
+    const std::size_t bytes = engine == dalle2::EngineKind::cpu_int8       ? 1
+                              : engine == dalle2::EngineKind::cpu_bfloat16 ? 2
+                                                                           : 4;
     const dalle2::ModelDirectory directory(settings.model, settings.variant);
     return weight_bytes(directory, bytes) > memory / 2 ? dalle2::Residency::in_turn
                                                        : dalle2::Residency::whole;
@@ -103,8 +105,8 @@ void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
                     "Randomness of ddim's steps: 0 none, 1 as much as in training")
         ->check(between(0, 1))
         ->capture_default_str();
-    command.add_option("--engine", settings.engine, "reference (slow), float32 or bfloat16")
-        ->check(CLI::IsMember({"reference", "float32", "bfloat16"}).description(""))
+    command.add_option("--engine", settings.engine, "reference (slow), float32, bfloat16 or int8")
+        ->check(CLI::IsMember({"reference", "float32", "bfloat16", "int8"}).description(""))
         ->capture_default_str();
     command
         .add_option("--noise", settings.noise,
@@ -228,14 +230,13 @@ void Drawing::run(const dalle2::GenerateOptions& command_options,
 
 void Drawing::report_profile() const {
     const dalle2::ThreadScope threads(settings_.threads);
-    const bool bfloat16 = settings_.engine == "bfloat16";
-    const double peak = dalle2::kernels::measured_peak(bfloat16);
+    const double peak =
+        dalle2::measured_engine_peak(dalle2::engine_kind_from_name(settings_.engine, "--engine"));
     dalle2::write_chrome_trace(settings_.profile, profile_);
     std::cout << "\n"
               << dalle2::profile_table(profile_, {.gigaflops = peak}) << "peak of "
-              << dalle2::kernels::thread_count() << " threads, "
-              << (bfloat16 ? "bfloat16" : "float32") << ", registers alone: " << std::llround(peak)
-              << " GFLOP/s\n"
+              << dalle2::kernels::thread_count() << " threads, " << settings_.engine
+              << ", registers alone: " << std::llround(peak) << " GFLOP/s\n"
               << settings_.profile << ": " << profile_.operations().size() << " operations"
               << std::endl;
 }

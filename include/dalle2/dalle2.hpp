@@ -49,6 +49,7 @@
 #include <dalle2/io/file.hpp>
 #include <dalle2/io/gzip.hpp>
 #include <dalle2/io/hub_cache.hpp>
+#include <dalle2/io/int8_tensor.hpp>
 #include <dalle2/io/jpeg_check.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/json_builder.hpp>
@@ -76,10 +77,13 @@
 #include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/attention_plan.hpp>
 #include <dalle2/kernels/bandwidth.hpp>
+#include <dalle2/kernels/byte_range.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/copy.hpp>
 #include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
+#include <dalle2/kernels/int8.hpp>
+#include <dalle2/kernels/int8_weights.hpp>
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/kernels.hpp>
 #include <dalle2/kernels/norm.hpp>
@@ -96,14 +100,18 @@
 #include <dalle2/kernels/shapes.hpp>
 #include <dalle2/kernels/simd.hpp>
 #include <dalle2/kernels/weight_plan.hpp>
+#include <dalle2/kernels/winograd_plan.hpp>
 
 #include <dalle2/engine/autodiff.hpp>
 #include <dalle2/engine/autodiff_tape.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/engine/cpu_tensor.hpp>
 #include <dalle2/engine/engine_kind.hpp>
 #include <dalle2/engine/engine_peak.hpp>
+#include <dalle2/engine/int8_calibration.hpp>
+#include <dalle2/engine/int8_rule.hpp>
 #include <dalle2/engine/on_engine.hpp>
 #include <dalle2/engine/operation_cost.hpp>
 #include <dalle2/engine/profile.hpp>
@@ -111,10 +119,12 @@
 #include <dalle2/engine/reference.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 #include <dalle2/engine/trace.hpp>
+#include <dalle2/engine/weight_origin.hpp>
 
 #include <dalle2/nn/added_kv_attention.hpp>
 #include <dalle2/nn/attention_mask.hpp>
 #include <dalle2/nn/copy_weights.hpp>
+#include <dalle2/nn/keys_and_values.hpp>
 #include <dalle2/nn/layers.hpp>
 #include <dalle2/nn/resnet_block.hpp>
 #include <dalle2/nn/timestep_embedding.hpp>
@@ -149,7 +159,10 @@
 
 #include <dalle2/diffusion/ddim_sampler.hpp>
 #include <dalle2/diffusion/denoise.hpp>
+#include <dalle2/diffusion/dpm_solver_sampler.hpp>
+#include <dalle2/diffusion/euler_sampler.hpp>
 #include <dalle2/diffusion/guidance.hpp>
+#include <dalle2/diffusion/heun_sampler.hpp>
 #include <dalle2/diffusion/noise_schedule.hpp>
 #include <dalle2/diffusion/prediction.hpp>
 #include <dalle2/diffusion/sampler.hpp>
@@ -163,9 +176,11 @@
 #include <dalle2/decoder/config.hpp>
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
+#include <dalle2/decoder/unet_times.hpp>
 
 #include <dalle2/pipeline/any_pipeline.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>
+#include <dalle2/pipeline/calibrate_int8.hpp>
 #include <dalle2/pipeline/clip_towers.hpp>
 #include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/decoder.hpp>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/pipeline/component.hpp>
 
@@ -28,6 +29,12 @@ std::optional<std::filesystem::path> model_folder() {
     return folder;
 }
 
+// How far from the reference a network may be: the largest error beside the largest number, and
+// the least signal to noise.
+struct Bounds {
+    double relative_error, decibels;
+};
+
 // The inputs and outputs of one step.
 class Step {
 public:
@@ -40,10 +47,14 @@ public:
         return {values.begin(), values.end()};
     }
     void check(const std::string& network, const Array& found, const std::string& name,
-               double tolerance) const {
-        const double error = golden::relative_error(found, read("output." + name));
-        MESSAGE(network << ", " << name << ": relative error " << error);
-        CHECK(error < tolerance);
+               const Bounds& bounds) const {
+        const Array expected = read("output." + name);
+        const double error = golden::relative_error(found, expected);
+        const double decibels = golden::decibels(found, expected);
+        MESSAGE(network << ", " << name << ": relative error " << error << ", " << decibels
+                        << " dB");
+        CHECK(error < bounds.relative_error);
+        CHECK(decibels >= bounds.decibels);
     }
 
 private:
@@ -55,7 +66,7 @@ private:
 
 // Every network of a model on engine E, from its files to the numbers of its step.
 template <Engine E>
-void check_networks(const std::filesystem::path& path, double tolerance) {
+void check_networks(const std::filesystem::path& path, const Bounds& bounds) {
     const ModelDirectory model(path);
     const auto in = [](const Array& array) { return E::from_array(array); };
     if (std::filesystem::exists(path / "step/text_encoder.safetensors")) {
@@ -64,14 +75,14 @@ void check_networks(const std::filesystem::path& path, double tolerance) {
         const std::vector<std::int32_t> ids = step.list("input_ids");
         const auto count = static_cast<std::int64_t>(ids.size());
         const auto output = text_encoder(TokenBatch{1, count, ids, {}});
-        step.check("text_encoder", E::to_array(output.text_embedding), "text_embedding", tolerance);
-        step.check("text_encoder", E::to_array(output.hidden_states), "hidden_states", tolerance);
+        step.check("text_encoder", E::to_array(output.text_embedding), "text_embedding", bounds);
+        step.check("text_encoder", E::to_array(output.hidden_states), "hidden_states", bounds);
     }
     if (std::filesystem::exists(path / "step/image_encoder.safetensors")) {
         const Step step(path, "image_encoder");
         const auto image_encoder = load_component<ClipImageEncoder, E>(model, "image_encoder");
         step.check("image_encoder", E::to_array(image_encoder(in(step.input("pictures")))),
-                   "image_embedding", tolerance);
+                   "image_embedding", bounds);
     }
     if (std::filesystem::exists(path / "step/prior.safetensors")) {
         const Step step(path, "prior");
@@ -81,7 +92,7 @@ void check_networks(const std::filesystem::path& path, double tolerance) {
             "prior",
             E::to_array(prior(in(step.input("sample")), timesteps, in(step.input("text_embedding")),
                               in(step.input("text_states")), step.list("mask"))),
-            "output", tolerance);
+            "output", bounds);
     }
     if (std::filesystem::exists(path / "step/text_proj.safetensors")) {
         const Step step(path, "text_proj");
@@ -89,8 +100,8 @@ void check_networks(const std::filesystem::path& path, double tolerance) {
         const auto condition =
             projection(in(step.input("image_embedding")), in(step.input("text_embedding")),
                        in(step.input("text_states")));
-        step.check("text_proj", E::to_array(condition.context), "context", tolerance);
-        step.check("text_proj", E::to_array(condition.time), "time", tolerance);
+        step.check("text_proj", E::to_array(condition.context), "context", bounds);
+        step.check("text_proj", E::to_array(condition.time), "time", bounds);
     }
     if (std::filesystem::exists(path / "step/decoder.safetensors")) {
         const Step step(path, "decoder");
@@ -101,7 +112,7 @@ void check_networks(const std::filesystem::path& path, double tolerance) {
         step.check("decoder",
                    E::to_array(decoder(in(step.input("sample")), timesteps, &added_time,
                                        {.tokens = &context, .keep = keep})),
-                   "output", tolerance);
+                   "output", bounds);
     }
     for (const std::string network : {"super_res_first", "super_res_last"}) {
         if (!std::filesystem::exists(path / ("step/" + network + ".safetensors"))) continue;
@@ -109,16 +120,20 @@ void check_networks(const std::filesystem::path& path, double tolerance) {
         const auto upsampler = load_component<UNet, E>(model, network);
         const std::vector<double> timesteps = {487};
         step.check(network, E::to_array(upsampler(in(step.input("sample")), timesteps)), "output",
-                   tolerance);
+                   bounds);
     }
 }
 
 }  // namespace
 
 TEST_CASE("Networks of the public size give the reference's numbers in float32") {
-    if (const auto model = model_folder()) check_networks<Cpu<float>>(*model, 1e-3);
+    if (const auto model = model_folder()) check_networks<Cpu<float>>(*model, {1e-3, 70});
 }
 
 TEST_CASE("Networks of the public size stay near the reference's numbers in bfloat16") {
-    if (const auto model = model_folder()) check_networks<Cpu<bfloat16>>(*model, 5e-2);
+    if (const auto model = model_folder()) check_networks<Cpu<bfloat16>>(*model, {5e-2, 35});
+}
+
+TEST_CASE("Networks of the public size stay near the reference's numbers in int8") {
+    if (const auto model = model_folder()) check_networks<Cpu<std::int8_t>>(*model, {0.2, 30});
 }

@@ -54,4 +54,18 @@ inline double relative_error(const dalle2::Array& found, const dalle2::Array& ex
     return difference / largest;
 }
 
+// Signal to noise in dB: the sum of squares of the expected numbers over that of the differences.
+// Minus infinity for NaN, infinity or another shape.
+inline double decibels(const dalle2::Array& found, const dalle2::Array& expected) {
+    if (dalle2::shape_of(found) != dalle2::shape_of(expected)) return -HUGE_VAL;
+    double signal = 0.0, noise = 0.0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const double right = expected.data()[i], error = found.data()[i] - right;
+        if (!std::isfinite(error)) return -HUGE_VAL;
+        signal += right * right;
+        noise += error * error;
+    }
+    return 10 * std::log10(signal / noise);
+}
+
 }  // namespace golden

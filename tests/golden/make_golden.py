@@ -6,7 +6,7 @@
     oracle/bin/python tests/golden/make_golden.py decoder    # the cases whose name contains a word
 
 (--index-url https://download.pytorch.org/whl/cpu gives a torch without GPU libraries.) Writes
-models.json, schedulers.json, pipelines.json, variations.json and pipelines/ beside itself. Weights and inputs
+models.json, schedulers.json, solvers.json, pipelines.json, variations.json and pipelines/ beside itself. Weights and inputs
 are not stored: they follow from names (deterministic.py). Before anything is written, each model proves that
 every parameter matters (perturbing it changes the output), and that the numbers are well
 conditioned (the same computation in double precision agrees to 2e-5).
@@ -15,6 +15,7 @@ conditioned (the same computation in double precision agrees to 2e-5).
 import json
 import pathlib
 import sys
+import unittest.mock
 
 import diffusers
 import numpy as np
@@ -322,6 +323,87 @@ def ddim_scheduler_record(prediction_type, schedule, eta, clip_sample, from_clip
                        "clip_sample_range": 1.5}}
 
 
+def solver_scheduler(kind, prediction_type, timesteps):
+    """One of diffusers' schedulers at the timesteps that ours uses, in double precision throughout."""
+    if prediction_type == "sample" and kind in ("euler-ancestral", "heun"):
+        prediction_type = "epsilon"
+    settings = dict(beta_schedule="squaredcos_cap_v2", prediction_type=prediction_type)
+    if kind.startswith("dpm"):
+        scheduler = diffusers.DPMSolverMultistepScheduler(
+            algorithm_type="sde-dpmsolver++" if kind == "dpm++-sde" else "dpmsolver++", final_sigmas_type="zero",
+            **settings)
+    else:
+        scheduler = {"euler": diffusers.EulerDiscreteScheduler,
+                     "euler-ancestral": diffusers.EulerAncestralDiscreteScheduler,
+                     "heun": diffusers.HeunDiscreteScheduler}[kind](**settings)
+    scheduler.set_timesteps(len(timesteps))
+    # Its own timesteps begin and end elsewhere, and its tables are rounded to single precision.
+    betas = [min(1 - cosine(t + 1) / cosine(t), 0.999) for t in range(1000)]
+    products = np.cumprod(1 - np.array(betas))
+    sigmas = [((1 - products[t]) / products[t]) ** 0.5 for t in timesteps] + [0.0]
+    if kind == "heun":
+        timesteps = [timesteps[0]] + [t for t in timesteps[1:] for _ in range(2)]
+        sigmas = [sigmas[0]] + [v for v in sigmas[1:-1] for _ in range(2)] + [0.0]
+        scheduler.num_inference_steps = len(timesteps)
+    scheduler.sigmas = torch.tensor(sigmas, dtype=torch.float64)
+    scheduler.timesteps = torch.tensor(timesteps, dtype=torch.int64 if kind.startswith("dpm") else torch.float64)
+    scheduler._step_index = 0
+    scheduler.is_scale_input_called = True
+    return scheduler
+
+
+def cosine(t):
+    return np.cos((t / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
+
+
+def solver_record(kind, prediction_type, count, limit):
+    """A whole run with a network that is tanh(2 x) / 2 + t / 2000, from the sample on to the result of each step.
+
+    The schedulers know no clipping of the predicted sample, so it is put around their prediction.
+    """
+    timesteps = [round(i * 999 / (count - 1)) for i in reversed(range(count))] if count > 1 else [999]
+    scheduler = solver_scheduler(kind, prediction_type, timesteps)
+    name = f"{kind}/{prediction_type}/{count}/{limit}"
+    # All but DPM-Solver++ keep x / alpha in place of x.
+    scaled = not kind.startswith("dpm")
+    x = torch.from_numpy(deterministic.inputs(f"{name}/sample", (1, 7))).double()
+    at = lambda i: 1 / (float(scheduler.sigmas[i]) ** 2 + 1) ** 0.5  # alpha
+    state, results = (x / at(0) if scaled else x), []
+    for i, t in enumerate(scheduler.timesteps.tolist()):
+        alpha, sigma = at(i), float(scheduler.sigmas[i]) * at(i)
+        x = state * alpha if scaled else state
+        output = torch.tanh(2 * x) / 2 + t / 2000
+        clean = {"epsilon": (x - sigma * output) / alpha, "sample": output,
+                 "v_prediction": alpha * x - sigma * output}[prediction_type]
+        if limit is not None:  # the prediction that means the clipped sample
+            clean = clean.clamp(-limit, limit)
+            output = {"epsilon": (x - alpha * clean) / sigma, "sample": clean,
+                      "v_prediction": (alpha * x - clean) / sigma}[prediction_type]
+        if prediction_type == "sample" and kind in ("euler-ancestral", "heun"):  # which do not know it
+            output = (x - alpha * output) / sigma
+        noise = torch.from_numpy(deterministic.inputs(f"{name}/noise/{i}", (1, 7))).double()
+        module = sys.modules[type(scheduler).__module__]
+        extra = {"variance_noise": noise} if kind == "dpm++-sde" else {}
+        # The steps would round to single precision.
+        with unittest.mock.patch.object(torch, "float32", torch.float64), \
+                unittest.mock.patch.object(module, "randn_tensor", lambda *_, **__: noise, create=True):
+            state = scheduler.step(output, scheduler.timesteps[i], state, **extra).prev_sample
+        results.append([float(f"{v:.9g}") for v in (state * at(i + 1) if scaled else state).ravel()])
+    return {"name": name, "sampler": kind, "steps": count, "prediction_type": prediction_type, "limit": limit,
+            "timesteps": [int(t) for t in scheduler.timesteps], "results": results}
+
+
+def solvers_record():
+    kinds = ["dpm++", "dpm++-sde", "euler", "euler-ancestral", "heun"]
+    return [solver_record(kind, prediction_type, count, limit)
+            for kind in kinds
+            for prediction_type, count, limit in [
+                ("sample", 1, None), ("sample", 2, None), ("epsilon", 2, 1.0), ("epsilon", 5, 1.0),
+                ("v_prediction", 5, None), ("sample", 25, 0.4)]
+            # A step over all the noise divides by almost nothing: rounding alone decides.
+            if (kind, prediction_type, count) != ("heun", "epsilon", 2)]
+
+
 def schedulers_record():
     unclip = diffusers.UnCLIPScheduler()
     linear = diffusers.DDPMScheduler(beta_schedule="linear")
@@ -545,6 +627,8 @@ def main():
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if not word or word in "schedulers":
         write(HERE / "schedulers.json", schedulers_record())
+    if not word or word in "solvers":
+        write(HERE / "solvers.json", solvers_record())
     cases = [c for c in model_cases() if word in c.name]
     records = []
     for case in cases:

@@ -11,8 +11,9 @@ using namespace dalle2;
 namespace {
 
 // Each diffusion is chaotic where its first steps divide by a signal of 5e-5: float's rounding
-// grows to 2e-5 there (measured in the reference against double precision).
-constexpr double step_tolerance = 5e-5;
+// grows to 2e-5 there (measured in the reference against double precision), and up to 6e-5 between
+// orders of summation as guidance magnifies it.
+constexpr double step_tolerance = 1e-4;
 
 const LoadOptions exact = {.schedule_precision = SchedulePrecision::exact};
 

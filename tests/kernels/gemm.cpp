@@ -73,6 +73,28 @@ double sum_error(int64 terms) {
     return rounding<Accumulator<T>> * (2 * static_cast<double>(terms) + 8);
 }
 
+using kernels::fast::ConvMethod;
+
+// What a method's own roundings may add to a sum of `terms` products of numbers between -1 and 1,
+// whose own size is √terms/3: twelve times the usual error. In double no method but the direct one.
+template <class T>
+double method_error(ConvMethod method, int64 terms) {
+    if (method == ConvMethod::direct) return 0;
+    const double small = method == ConvMethod::winograd2 ? 1 : 3;
+    const double relative = small * (std::is_same_v<T, float> ? 4e-7 : 2.7e-3);
+    return 12 * relative * std::sqrt(static_cast<double>(terms)) / 3;
+}
+
+// The method that conv2d takes by itself.
+template <class T>
+ConvMethod chosen_method(const Conv2dShape& s, const kernels::PackedWeights<T>& w) {
+    if constexpr (std::is_same_v<T, double>)
+        return ConvMethod::direct;
+    else
+        return kernels::fast::conv_method(
+            kernels::fast::conv_problem<T>(s, nullptr, w, nullptr, nullptr));
+}
+
 template <class T>
 void check_convolution(const Conv2dShape& s) {
     CAPTURE(s.batch);
@@ -95,9 +117,17 @@ void check_convolution(const Conv2dShape& s) {
         const int64 taps = s.kernel_height * s.kernel_width;
         std::vector<T> y(d.dy.size(), T(99.0f)), dx(d.x.size(), T(99.0f));
         kernels::conv2d(s, d.x.data(), packed, d.bias.data(), y.data());
-        CHECK(worst_error(y, expected.y, sum_error<T>(s.in_channels * taps)) <= 1);
+        CHECK(worst_error(y, expected.y,
+                          sum_error<T>(s.in_channels * taps) +
+                              method_error<T>(chosen_method(s, packed), s.in_channels * taps)) <=
+              1);
         kernels::conv2d_input_gradient(s, d.dy.data(), transposed, dx.data());
-        CHECK(worst_error(dx, expected.dx, sum_error<T>(s.out_channels * taps)) <= 1);
+        Conv2dShape backward = s;
+        std::swap(backward.in_channels, backward.out_channels);
+        CHECK(worst_error(dx, expected.dx,
+                          sum_error<T>(s.out_channels * taps) +
+                              method_error<T>(chosen_method(backward, transposed),
+                                              s.out_channels * taps)) <= 1);
 
         // The weights' gradients are added to what is there.
         std::vector<Accumulator<T>> dw(d.w.size(), 2), dbias(d.bias.size(), 3);
@@ -131,6 +161,72 @@ const std::vector<Conv2dShape> shapes = {
 TEST_CASE_TEMPLATE("a convolution and its gradients are what their definition says", T, float,
                    bfloat16, double) {
     for (const Conv2dShape& shape : shapes) check_convolution<T>(shape);
+}
+
+// By a method that is named instead of chosen.
+template <class T>
+std::vector<T> convolve(const Conv2dShape& s, const Data<T>& d, ConvMethod method) {
+    const auto packed = kernels::pack_weights<T>(d.w.data(), s.out_channels, s.in_channels, 3, 3);
+    std::vector<T> y(d.dy.size(), T(99.0f));
+    kernels::fast::run(kernels::fast::conv_problem(s, d.x.data(), packed, d.bias.data(), y.data()),
+                       method);
+    return y;
+}
+
+TEST_CASE_TEMPLATE("every method of a 3x3 convolution gives the same sums", T, float, bfloat16) {
+    const Conv2dShape shapes[] = {
+        {2, 8, 8, 16, 16, 3, 3, 1, 1},    // whole tiles
+        {3, 7, 5, 18, 21, 3, 3, 1, 1},    // tiles that leave the picture; odd panels
+        {1, 1, 1, 2, 1, 3, 3, 1, 1},      // one pixel
+        {1, 1, 33, 4, 70, 3, 3, 1, 1},    // one row; more than four panels
+        {2, 6, 9, 34, 16, 3, 3, 1, 0},    // no padding
+        {1, 5, 6, 6, 80, 3, 3, 1, 2},     // the whole of it outside, too
+        {1, 70, 66, 20, 20, 3, 3, 1, 1},  // strips
+        {9, 4, 4, 160, 96, 3, 3, 1, 1},   // several pictures to a block
+    };
+    for (const Conv2dShape& s : shapes) {
+        CAPTURE(s.height);
+        CAPTURE(s.in_channels);
+        const Data<T> d(s);
+        const Naive expected = naive_convolution(s, to_double(d.x), to_double(d.w),
+                                                 to_double(d.bias), to_double(d.dy));
+        for_each_isa([&] {
+            for (const ConvMethod method :
+                 {ConvMethod::direct, ConvMethod::winograd2, ConvMethod::winograd4}) {
+                CAPTURE(static_cast<int>(method));
+                CHECK(worst_error(convolve(s, d, method), expected.y,
+                                  sum_error<T>(9 * s.in_channels) +
+                                      method_error<T>(method, 9 * s.in_channels)) <= 1);
+            }
+        });
+    }
+}
+
+TEST_CASE_TEMPLATE("Winograd's method gives the same bits for any number of threads", T, float,
+                   bfloat16) {
+    for (const Conv2dShape& s :
+         {Conv2dShape{1, 70, 66, 20, 40, 3, 3, 1, 1}, Conv2dShape{5, 8, 8, 32, 200, 3, 3, 1, 1}}) {
+        const Data<T> d(s);
+        for (const ConvMethod method : {ConvMethod::winograd2, ConvMethod::winograd4})
+            CHECK(independent_of_threads([&] { return convolve(s, d, method); }));
+    }
+}
+
+TEST_CASE("a convolution takes Winograd's method where it is possible and pays") {
+    const auto method = [](const Conv2dShape& s) {
+        const std::vector<float> w(static_cast<std::size_t>(s.out_channels * s.in_channels *
+                                                            s.kernel_height * s.kernel_width));
+        return chosen_method(
+            s, kernels::pack_weights<bfloat16>(w.data(), s.out_channels, s.in_channels,
+                                               s.kernel_height, s.kernel_width));
+    };
+    CHECK(method({2, 32, 32, 64, 64, 3, 3, 1, 1}) == ConvMethod::winograd4);
+    CHECK(method({2, 8, 8, 64, 64, 3, 3, 1, 1}) == ConvMethod::winograd2);
+    CHECK(method({1, 4, 4, 64, 64, 3, 3, 1, 1}) == ConvMethod::direct);
+    CHECK(method({2, 32, 32, 64, 64, 3, 3, 2, 1}) == ConvMethod::direct);
+    CHECK(method({2, 32, 32, 64, 64, 1, 1, 1, 0}) == ConvMethod::direct);
+    CHECK(method({2, 32, 32, 65, 64, 3, 3, 1, 1}) == ConvMethod::direct);
+    CHECK(method({2, 32, 32, 3, 64, 3, 3, 1, 1}) == ConvMethod::direct);
 }
 
 TEST_CASE_TEMPLATE("sums that are cut into chunks are whole in the end", T, float, bfloat16) {

@@ -38,20 +38,71 @@ TEST_CASE("a guidance of exactly 1 does not run the unconditional half") {
         };
         return run(steps + 1) - run(steps);
     };
-    CHECK(stage(1, 4.0) == 2 * stage(1, 1.0));
-    CHECK(stage(3, 0.0) == 2 * stage(3, 1.0));
+    // All of a step but the prior's embedding of its time, which is the same for both halves.
+    CHECK(100 * stage(1, 4.0) > 197 * stage(1, 1.0));
+    CHECK(stage(1, 4.0) < 2 * stage(1, 1.0));
+    CHECK(stage(3, 0.0) == stage(1, 4.0));
 }
 
 TEST_CASE("each step costs the same, and trimming the padding makes it cheaper") {
     const auto run = [](std::int64_t steps, Padding padding) {
         return cost({.prior_steps = steps,
-                     .decoder_steps = 1,
+                     .decoder_steps = steps,
                      .super_resolution_steps = 1,
                      .padding = padding});
     };
     CHECK(run(5, Padding::keep) - run(4, Padding::keep) ==
           run(2, Padding::keep) - run(1, Padding::keep));
     CHECK(run(5, Padding::trim) < run(5, Padding::keep));
+}
+
+TEST_CASE("what does not change between steps is made once, not in every step") {
+    const PriorConfig prior_config = tiny_model::prior_config();
+    const DiffusionTrace prior = trace_prior_steps(prior_config, 10, 2, 9);
+    CHECK(3 * prior.step.multiply_adds() < trace_prior(prior_config, 2, 9).multiply_adds());
+
+    const UNetConfig decoder_config = tiny_model::decoder_config();
+    const std::int64_t size = decoder_config.sample_size;
+    const DiffusionTrace decoder = trace_unet_steps(decoder_config, 10, 2, 12);
+    const TraceLog whole = trace_unet(decoder_config, 2, size, 12);
+    CHECK(decoder.step.multiply_adds() < whole.multiply_adds());
+    // A step reads no weights that know only the context or the time.
+    const auto linears = [](const TraceLog& log) {
+        for (const TraceSummary& kind : log.summary())
+            if (kind.operation == "linear") return kind.count;
+        return std::int64_t{0};
+    };
+    const std::int64_t attentions = 4, resnets = 10, time_layers = 2;
+    CHECK(linears(decoder.step) == 4 * attentions);
+    CHECK(linears(whole) == 6 * attentions + resnets + time_layers);
+    CHECK(linears(decoder.preparation) == 2 * attentions + resnets + time_layers);
+}
+
+TEST_CASE("the empty prompt is prepared once for all pictures of a batch") {
+    const auto run = [](const std::vector<std::string>& prompts, double guidance) {
+        TraceLog log;
+        const TraceLog::Scope scope(log);
+        pipeline().generate(prompts, {.prior_steps = 1,
+                                      .decoder_steps = 1,
+                                      .super_resolution_steps = 1,
+                                      .prior_guidance_scale = guidance,
+                                      .decoder_guidance_scale = guidance});
+        return log;
+    };
+    const auto context_rows = [](const TraceLog& log) {
+        std::int64_t rows = 0;  // of the decoder's keys of the context
+        for (const TraceEntry& entry : log.entries())
+            if (entry.operation == "linear" && entry.inputs[0].size() == 3 &&
+                entry.inputs[0][2] == 10 && entry.result[2] == 12)
+                rows = std::max(rows, entry.inputs[0][0]);
+        return rows;
+    };
+    CHECK(context_rows(run({"owl", "a red owl", "red"}, 4.0)) == 3 + 1);
+    CHECK(context_rows(run({"owl", "a red owl", "red"}, 1.0)) == 3);
+    const auto work = [&](std::size_t count, double guidance) {
+        return run(std::vector<std::string>(count, "a red owl"), guidance).multiply_adds();
+    };
+    CHECK(work(3, 4.0) < 3 * work(1, 4.0));
 }
 
 TEST_CASE("the cost of a model directory is that of the pipeline, from configs alone") {

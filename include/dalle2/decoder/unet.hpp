@@ -47,12 +47,25 @@ inline std::int64_t added_time_width(const UNetConfig& c) {
     return c.added_time_width > 0 ? c.added_time_width : time_embedding_width(c);
 }
 
-// The context that the attention blocks look at; null tensors where there is none.
+// What a UNet is told beside the picture and the time; null tensors where there is none.
 template <Engine E>
 struct UNetContext {
-    const typename E::Tensor* tokens = nullptr;  // [batch, tokens, context width]
-    std::span<const std::int32_t> keep = {};     // [batch · tokens], 0: padding
+    const typename E::Tensor* tokens = nullptr;  // to attend to, [batch, tokens, context width]
+    std::span<const std::int32_t> keep = {};     // [batch · tokens], 0: padding; empty: no padding
 };
+
+// What the attention blocks see of the context, in the order in which a picture meets them: the
+// same in every step.
+template <Engine E>
+struct PreparedContext {
+    std::vector<KeysAndValues<E>> seen;
+    std::vector<Array> masks;  // [batch, 1, tokens + pixels]; none where nothing is padding
+};
+
+// What the residual blocks know of the time in one step, in the order in which a picture meets
+// them: [batch, condition width].
+template <Engine E>
+using PreparedTime = std::vector<typename E::Tensor>;
 
 // What is added to the time embedding, on its way there: [batch, in] → [batch, out].
 template <Engine E>
@@ -123,48 +136,104 @@ struct UNet {
         build_up();
     }
 
-    // x [batch, height, width, in] with height and width multiples of 2^(levels - 1); one timestep
-    // for each picture; added_time [batch, added_time_width] or null; → [batch, height, width,
-    // out].
-    Tensor operator()(const Tensor& x, std::span<const double> timesteps,
-                      const Tensor* added_time = nullptr,
-                      const UNetContext<E>& context = {}) const {
-        check(E::shape(x));
+    // For pictures of height × width pixels. Where the first row of the context stands for
+    // several pictures, `first_rows` says for how many.
+    PreparedContext<E> prepare(const UNetContext<E>& context, std::int64_t height,
+                               std::int64_t width, std::int64_t first_rows = 1) const {
+        PreparedContext<E> prepared;
+        const std::int64_t rows = context.tokens ? E::shape(*context.tokens)[0] : 1;
+        const std::vector<std::int32_t> keep = repeat_first(context.keep, rows, first_rows);
+        for_each_attention([&](const AddedKvAttention<E>& attention, std::size_t level) {
+            if (!context.tokens)
+                throw ShapeError("this UNet has attention to a context, but no context was given");
+            prepared.seen.push_back(repeat_first(attention.prepare(*context.tokens), first_rows));
+            // The padding is hidden from the picture, whose own positions follow the context.
+            if (!keeps_all(keep))
+                prepared.masks.push_back(padding_mask(keep, rows + first_rows - 1, 0,
+                                                      (height >> level) * (width >> level)));
+        });
+        return prepared;
+    }
+
+    // For several steps at once: timesteps [steps · batch], and added_time [batch,
+    // added_time_width], the same in every step, or null.
+    std::vector<PreparedTime<E>> prepare(std::span<const double> timesteps, std::int64_t batch,
+                                         const Tensor* added_time = nullptr) const {
+        const auto rows = static_cast<std::int64_t>(timesteps.size()), steps = rows / batch;
         const Array sinusoid =
             sinusoidal_embedding(timesteps, config.levels.front().channels, config.sinusoid);
         Tensor time = time_embedding(E::from_array(sinusoid));
-        if (added_time) time = E::add(time, class_embedding(*added_time));
+        if (added_time) {
+            const std::int64_t width = time_embedding_width(config);
+            time = E::add(E::reshape(time, {steps, batch, width}), class_embedding(*added_time));
+            time = E::reshape(time, {rows, width});
+        }
         time = E::activate(time, Activation::silu);  // every block begins with it
+
+        std::vector<PreparedTime<E>> prepared(static_cast<std::size_t>(steps));
+        for_each_resnet([&](const ResnetBlock<E>& resnet) {
+            const Tensor all = resnet.prepare(time);
+            for (std::int64_t i = 0; i < steps; ++i)
+                prepared[static_cast<std::size_t>(i)].push_back(
+                    steps == 1 ? all : E::slice(all, 0, i * batch, (i + 1) * batch));
+        });
+        return prepared;
+    }
+
+    // One step. x [batch, height, width, in] with height and width multiples of 2^(levels - 1)
+    // → [batch, height, width, out].
+    Tensor operator()(const Tensor& x, const PreparedTime<E>& time,
+                      const PreparedContext<E>& context = {}) const {
+        check(E::shape(x));
+        std::size_t resnets = 0, attentions = 0;
+        const auto apply = [&](const ResnetBlock<E>& resnet, const Tensor& h) {
+            return resnet(h, time.at(resnets++));
+        };
+        const auto attend = [&](const AddedKvAttention<E>& attention, const Tensor& h) {
+            const std::size_t i = attentions++;
+            return attention(h, context.seen.at(i),
+                             context.masks.empty() ? nullptr : &context.masks.at(i));
+        };
 
         Tensor h = conv_in(x);
         std::vector<Tensor> skips = {h};
         for (const UNetStage<E>& stage : down_blocks) {
             for (std::size_t i = 0; i < stage.resnets.size(); ++i) {
-                h = stage.resnets[i](h, time);
-                if (!stage.attentions.empty()) h = attend(stage.attentions[i], h, context);
+                h = apply(stage.resnets[i], h);
+                if (!stage.attentions.empty()) h = attend(stage.attentions[i], h);
                 skips.push_back(h);
             }
             for (const ResnetBlock<E>& downsampler : stage.downsamplers) {
-                h = downsampler(h, time);
+                h = apply(downsampler, h);
                 skips.push_back(h);
             }
         }
 
-        h = mid_block.resnets[0](h, time);
-        for (const AddedKvAttention<E>& attention : mid_block.attentions)
-            h = attend(attention, h, context);
-        h = mid_block.resnets[1](h, time);
+        h = apply(mid_block.resnets[0], h);
+        for (const AddedKvAttention<E>& attention : mid_block.attentions) h = attend(attention, h);
+        h = apply(mid_block.resnets[1], h);
 
         for (const UNetStage<E>& stage : up_blocks) {
             for (std::size_t i = 0; i < stage.resnets.size(); ++i) {
                 h = E::concatenate({h, skips.back()}, -1);
                 skips.pop_back();
-                h = stage.resnets[i](h, time);
-                if (!stage.attentions.empty()) h = attend(stage.attentions[i], h, context);
+                h = apply(stage.resnets[i], h);
+                if (!stage.attentions.empty()) h = attend(stage.attentions[i], h);
             }
-            for (const ResnetBlock<E>& upsampler : stage.upsamplers) h = upsampler(h, time);
+            for (const ResnetBlock<E>& upsampler : stage.upsamplers) h = apply(upsampler, h);
         }
         return conv_out(conv_norm_out(h));
+    }
+
+    // The same with everything in one: one timestep for each picture, added_time [batch,
+    // added_time_width] or null.
+    Tensor operator()(const Tensor& x, std::span<const double> timesteps,
+                      const Tensor* added_time = nullptr,
+                      const UNetContext<E>& context = {}) const {
+        const Shape shape = E::shape(x);
+        check(shape);
+        return (*this)(x, prepare(timesteps, shape[0], added_time).front(),
+                       prepare(context, shape[1], shape[2]));
     }
 
     template <class Self, class Visitor>
@@ -238,15 +307,28 @@ private:
         }
     }
 
-    // The context's padding is hidden from the picture, whose own positions follow it.
-    static Tensor attend(const AddedKvAttention<E>& attention, const Tensor& h,
-                         const UNetContext<E>& context) {
-        if (!context.tokens)
-            throw ShapeError("this UNet has attention to a context, but no context was given");
-        if (context.keep.empty()) return attention(h, *context.tokens, nullptr);
-        const Shape shape = E::shape(h);
-        const Array mask = padding_mask(context.keep, shape[0], 0, shape[1] * shape[2]);
-        return attention(h, *context.tokens, &mask);
+    // Both call `function` in the order in which a picture meets the parts; that of the attentions
+    // is also told how often the picture was halved there.
+    template <class Function>
+    void for_each_resnet(Function&& function) const {
+        const auto visit_stage = [&](const UNetStage<E>& stage) {
+            for (const auto* blocks : {&stage.resnets, &stage.downsamplers, &stage.upsamplers})
+                for (const ResnetBlock<E>& block : *blocks) function(block);
+        };
+        for (const UNetStage<E>& stage : down_blocks) visit_stage(stage);
+        visit_stage(mid_block);
+        for (const UNetStage<E>& stage : up_blocks) visit_stage(stage);
+    }
+    template <class Function>
+    void for_each_attention(Function&& function) const {
+        const auto visit_stage = [&](const UNetStage<E>& stage, std::size_t level) {
+            for (const AddedKvAttention<E>& attention : stage.attentions)
+                function(attention, level);
+        };
+        const std::size_t lowest = config.levels.size() - 1;
+        for (std::size_t i = 0; i <= lowest; ++i) visit_stage(down_blocks[i], i);
+        visit_stage(mid_block, lowest);
+        for (std::size_t i = 0; i <= lowest; ++i) visit_stage(up_blocks[i], lowest - i);
     }
 
     void check(const Shape& shape) const {

@@ -52,9 +52,8 @@ public:
 
         const SignalAndNoise from = schedule_.signal_and_noise(step.timestep);
         const SignalAndNoise to = schedule_.signal_and_noise(step.previous_timestep);
-        const PredictionWeights clean_sample = clean_sample_weights(config.prediction_type, from);
+        const CleanSample clean_sample(schedule_, step.timestep);
         const PredictionWeights predicted_noise = noise_weights(config.prediction_type, from);
-        const double limit = config.clip_sample ? config.clip_sample_range : HUGE_VAL;
         const double deviation =
             noisy
                 ? options_.eta *
@@ -64,7 +63,7 @@ public:
             std::sqrt(std::max(to.noise * to.noise - deviation * deviation, 0.0));
         for (std::size_t i = 0; i < previous.size(); ++i) {
             const double sample = step.sample[i], prediction = step.prediction[i];
-            const double clean = std::clamp(clean_sample(sample, prediction), -limit, limit);
+            const double clean = clean_sample(sample, prediction);
             double noise = predicted_noise(sample, prediction);
             if (config.clip_sample && options_.noise_from_clipped_sample)
                 noise = (sample - from.signal * clean) / from.noise;

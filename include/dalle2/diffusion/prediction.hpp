@@ -2,7 +2,10 @@
 // Each is a weighted sum of the noisy sample and the prediction, so one pair of weights says it.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include <dalle2/diffusion/noise_schedule.hpp>
@@ -27,6 +30,23 @@ inline PredictionWeights clean_sample_weights(PredictionType type, SignalAndNois
     }
     return {};
 }
+
+// The x_0 that a sampler goes by: the predicted one, clipped where the schedule says so.
+class CleanSample {
+public:
+    CleanSample(const NoiseSchedule& schedule, std::int64_t timestep)
+        : weights_(clean_sample_weights(schedule.config.prediction_type,
+                                        schedule.signal_and_noise(timestep))),
+          limit_(schedule.config.clip_sample ? schedule.config.clip_sample_range : HUGE_VAL) {}
+
+    double operator()(double sample, double prediction) const {
+        return std::clamp(weights_(sample, prediction), -limit_, limit_);
+    }
+
+private:
+    PredictionWeights weights_;
+    double limit_;
+};
 
 // The noise ε from x_t and a prediction. Undefined (division by zero) for a prediction of the
 // sample where there is no noise.

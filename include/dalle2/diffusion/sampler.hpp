@@ -16,8 +16,9 @@
 
 namespace dalle2 {
 
-// One step from `timestep` back to `previous_timestep` (-1: to the clean sample). All spans have
-// as many elements as the sample, in the same order, or are empty.
+// One call of the network, and what the sampler does after it: from `timestep` back to
+// `previous_timestep` (-1: to the clean sample). All spans have as many elements as the sample, in
+// the same order, or are empty.
 struct SamplerStep {
     std::int64_t timestep = 0;
     std::int64_t previous_timestep = -1;
@@ -27,12 +28,14 @@ struct SamplerStep {
     std::span<const float> noise;              // may be empty where draws_noise is false
 };
 
+// A sampler may remember the steps before: a run is made with a copy of its own.
 template <class S>
 concept Sampler = std::constructible_from<S, NoiseSchedule> &&
                   requires(S sampler, const S& constant, const SamplerStep& step,
                            std::span<float> previous, std::int64_t n) {
                       { constant.schedule() } -> std::same_as<const NoiseSchedule&>;
-                      // The timesteps of a run of n steps, descending.
+                      // The timesteps at which a run of n steps asks the network, descending; twice
+                      // the same where a step asks twice.
                       { constant.timesteps(n) } -> std::same_as<std::vector<std::int64_t>>;
                       // Whether the step from the first timestep to the second needs noise.
                       { constant.draws_noise(n, n) } -> std::same_as<bool>;
@@ -53,6 +56,33 @@ inline std::vector<std::int64_t> evenly_spaced_timesteps(std::int64_t train_time
     std::vector<std::int64_t> timesteps;
     for (std::int64_t i = count; i-- > 0;)
         timesteps.push_back(std::llrint(static_cast<double>(i) * stride));
+    return timesteps;
+}
+
+// log(α/σ), half the logarithm of the signal-to-noise ratio; infinite for the clean sample.
+inline double log_snr(SignalAndNoise at) {
+    return at.noise > 0.0 ? std::log(at.signal / at.noise) : HUGE_VAL;
+}
+
+// Where a run of few steps looks: at timesteps as far from one another as can be, or at log
+// signal-to-noise ratios, as DPM-Solver's paper recommends.
+enum class TimestepSpacing { even, log_snr };
+
+// Both begin at T-1 and end at 0. Throws ConfigError unless 1 <= count <= T.
+inline std::vector<std::int64_t> spaced_timesteps(const NoiseSchedule& schedule, std::int64_t count,
+                                                  TimestepSpacing spacing) {
+    std::vector<std::int64_t> timesteps = evenly_spaced_timesteps(schedule.size(), count);
+    if (spacing == TimestepSpacing::even || count < 3) return timesteps;
+    const auto at = [&](std::int64_t t) { return log_snr(schedule.signal_and_noise(t)); };
+    const double noisiest = at(schedule.size() - 1), cleanest = at(0);
+    for (std::int64_t i = 1; i + 1 < count; ++i) {
+        const double wanted = noisiest + (cleanest - noisiest) * static_cast<double>(i) /
+                                             static_cast<double>(count - 1);
+        // No two alike, and as many left below as there are steps to come.
+        std::int64_t t = timesteps[static_cast<std::size_t>(i - 1)] - 1;
+        while (t > count - 1 - i && std::abs(at(t - 1) - wanted) < std::abs(at(t) - wanted)) --t;
+        timesteps[static_cast<std::size_t>(i)] = t;
+    }
     return timesteps;
 }
 

@@ -31,13 +31,10 @@ public:
         detail::check_step(step, previous.size(), noisy, learned);
 
         const Posterior posterior = schedule_.posterior(step.timestep, step.previous_timestep);
-        const PredictionWeights clean_sample =
-            clean_sample_weights(config.prediction_type, schedule_.signal_and_noise(step.timestep));
-        const double limit = config.clip_sample ? config.clip_sample_range : HUGE_VAL;
+        const CleanSample clean_sample(schedule_, step.timestep);
         double deviation = noisy ? fixed_deviation(posterior) : 0.0;
         for (std::size_t i = 0; i < previous.size(); ++i) {
-            const double clean =
-                std::clamp(clean_sample(step.sample[i], step.prediction[i]), -limit, limit);
+            const double clean = clean_sample(step.sample[i], step.prediction[i]);
             if (learned)
                 deviation =
                     std::exp(0.5 * learned_log_variance(posterior, step.variance_fraction[i]));

@@ -47,16 +47,7 @@ struct Cpu {
     }
 
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
-        const auto profiled = profile(
-            [&] { return operations::linear(x.shape(), weight.shape(), shape_or_null(bias)); });
-        StopScope::check();
-        check_last_axis("linear", x.shape(), weight.shape()[1]);
-        Shape shape = x.shape();
-        shape.back() = weight.shape()[0];
-        Tensor y(shape);
-        kernels::linear(x.rows(), x.data(), weight.packed(), bias ? bias->vector() : nullptr,
-                        y.data());
-        return y;
+        return linear_with(weight.packed(), x, weight.shape(), bias);
     }
 
     static kernels::Conv2dShape conv2d_shape(const Shape& x, const Shape& weight,
@@ -74,14 +65,7 @@ struct Cpu {
     }
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Conv2dOptions& o) {
-        const auto profiled = profile(
-            [&] { return operations::conv2d(x.shape(), weight.shape(), shape_or_null(bias), o); });
-        StopScope::check();
-        const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), o);
-        Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
-        kernels::conv2d(shape, x.data(), weight.packed(), bias ? bias->vector() : nullptr,
-                        y.data());
-        return y;
+        return conv2d_with(weight.packed(), x, weight.shape(), bias, o);
     }
 
     static kernels::GroupNormShape group_norm_shape(const Tensor& x, const Parameter& scale,
@@ -263,11 +247,47 @@ struct Cpu {
         return y;
     }
 
+protected:
+    // With weights as their kernels take them; `weight` is their shape.
+    template <class Weights>
+    static Tensor linear_with(const Weights& weights, const Tensor& x, const Shape& weight,
+                              const Parameter* bias) {
+        const auto profiled = profile([&] {
+            return named<Weights>(operations::linear(x.shape(), weight, shape_or_null(bias)));
+        });
+        StopScope::check();
+        check_last_axis("linear", x.shape(), weight[1]);
+        Shape shape = x.shape();
+        shape.back() = weight[0];
+        Tensor y(shape);
+        kernels::linear(x.rows(), x.data(), weights, bias ? bias->vector() : nullptr, y.data());
+        return y;
+    }
+    template <class Weights>
+    static Tensor conv2d_with(const Weights& weights, const Tensor& x, const Shape& weight,
+                              const Parameter* bias, const Conv2dOptions& o) {
+        const auto profiled = profile([&] {
+            return named<Weights>(operations::conv2d(x.shape(), weight, shape_or_null(bias), o));
+        });
+        StopScope::check();
+        const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight, o);
+        Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
+        kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data());
+        return y;
+    }
+
 private:
     // Times what happens while the result lives, when somebody wants to know.
     template <class Describe>
     static ProfiledOperation<Describe> profile(Describe describe) {
         return ProfiledOperation<Describe>(sizeof(T), std::move(describe));
+    }
+    // A product of another kind has a name of its own.
+    template <class Weights>
+    static OperationCost named(OperationCost cost) {
+        if constexpr (!std::is_same_v<Weights, kernels::PackedWeights<T>>)
+            cost.operation += " int8";
+        return cost;
     }
     template <class Shaped>
     static const Shape* shape_or_null(const Shaped* shaped) {

@@ -9,7 +9,13 @@ namespace dalle2 {
 // In GFLOP/s, of as many threads as a parallel loop started here would use; measured now, in about
 // so many seconds.
 inline double measured_engine_peak(EngineKind engine, double seconds = 0.1) {
-    return kernels::measured_peak(engine == EngineKind::cpu_bfloat16, seconds);
+    switch (engine) {
+        case EngineKind::cpu_bfloat16: return kernels::measured_peak(true, seconds);
+        case EngineKind::cpu_int8: return kernels::measured_int8_peak(seconds);
+        case EngineKind::reference:
+        case EngineKind::cpu_float: break;
+    }
+    return kernels::measured_peak(false, seconds);
 }
 
 }  // namespace dalle2

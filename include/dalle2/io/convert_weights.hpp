@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +28,10 @@ struct ConvertOptions {
     std::optional<DType> dtype = {};
     // No file becomes larger, unless a single tensor is; 0: one file whatever its size.
     std::uint64_t max_shard_size = 0;
+    // The tensors that become int8, each with a tensor of scales (see int8_tensor.hpp); the files
+    // then say that they were made for int8, even if there is none. Weights of int8 in the source
+    // become floats when a dtype or this is given.
+    std::optional<std::set<std::string>> int8 = {};
     std::string variant = "";  // in the names of the files that are written, such as "fp16"
     // Told what is lost: numbers beyond the range of the new type.
     std::function<void(const std::string&)> warn = nullptr;
@@ -67,6 +73,31 @@ inline std::size_t count_overflows(const Array& values, DType dtype) {
     }));
 }
 
+// The tensors that the tensor `name` of the source becomes: itself, and of int8 its scales too.
+inline std::vector<TensorInfo> converted_tensors(const WeightFiles& source, const std::string& name,
+                                                 const ConvertOptions& options) {
+    const Shape& shape = source.shape(name);
+    const bool scaled = source.is_int8(name);
+    if (options.int8 ? options.int8->contains(name) : scaled && !options.dtype)
+        return {{name, shape, DType::i8}, {int8_scale_name(name), {shape.at(0)}, DType::f32}};
+    const DType dtype = source.dtype(name);
+    if (scaled) return {{name, shape, options.dtype.value_or(DType::f32)}};
+    return {{name, shape, options.dtype && is_floating(dtype) ? *options.dtype : dtype}};
+}
+
+// Writes what `name` becomes: see converted_tensors.
+inline void convert_int8(const WeightFiles& source, const std::string& name,
+                         SafetensorsWriter& writer) {
+    const Array values = source.to_array(name);
+    if (std::any_of(values.begin(), values.end(), [](float x) { return !std::isfinite(x); }))
+        throw FormatError(source.path_of(name).string() + ": the tensor " + name +
+                          " contains values that are infinite or not a number, which int8 cannot "
+                          "hold");
+    const Int8Tensor made = to_int8(values);
+    writer.add_bytes(std::as_bytes(std::span(made.values)));
+    writer.add(std::span<const float>(made.scales));
+}
+
 inline void convert_tensor(const WeightFiles& source, const TensorInfo& tensor,
                            SafetensorsWriter& writer, const ConvertOptions& options) {
     if (source.dtype(tensor.name) == tensor.dtype) {
@@ -95,35 +126,46 @@ inline void convert_weights(const WeightFiles& source, const std::filesystem::pa
     const auto bytes_of = [](const TensorInfo& tensor) {
         return detail::checked_byte_count(tensor.shape, tensor.dtype, tensor.name);
     };
-    std::vector<std::vector<TensorInfo>> shards(1);
+    using Group = std::vector<TensorInfo>;  // what one tensor of the source becomes
+    std::vector<std::vector<Group>> shards(1);
     std::uint64_t total = 0, in_shard = 0;
     for (const std::string& name : source.names()) {
-        const DType dtype = source.dtype(name);
-        const TensorInfo tensor = {name, source.shape(name),
-                                   options.dtype && is_floating(dtype) ? *options.dtype : dtype};
-        const std::uint64_t size = bytes_of(tensor);
+        Group group = detail::converted_tensors(source, name, options);
+        std::uint64_t size = 0;
+        for (const TensorInfo& tensor : group) size += bytes_of(tensor);
         if (options.max_shard_size > 0 && !shards.back().empty() &&
             in_shard + size > options.max_shard_size) {
             shards.emplace_back();
             in_shard = 0;
         }
-        shards.back().push_back(tensor);
+        shards.back().push_back(std::move(group));
         in_shard += size;
         total += size;
     }
 
+    SafetensorsMetadata metadata = default_safetensors_metadata();
+    if (options.int8 || (source.made_for_int8() && !options.dtype))
+        metadata[int8_metadata_key] = int8_metadata_text;
     const std::string variant = options.variant.empty() ? "" : "." + options.variant;
     OrderedJson weight_map = OrderedJson::object();
     std::uint64_t written = 0;
     for (std::size_t i = 0; i < shards.size(); ++i) {
         const std::string file =
             stem + variant + detail::shard_suffix(i, shards.size()) + ".safetensors";
-        SafetensorsWriter writer(folder / file, shards[i]);
-        for (const TensorInfo& tensor : shards[i]) {
-            detail::convert_tensor(source, tensor, writer, options);
-            source.forget(tensor.name);
-            weight_map[tensor.name] = file;
-            written += bytes_of(tensor);
+        std::vector<TensorInfo> tensors;
+        for (const Group& group : shards[i])
+            tensors.insert(tensors.end(), group.begin(), group.end());
+        SafetensorsWriter writer(folder / file, tensors, metadata);
+        for (const Group& group : shards[i]) {
+            if (group.size() == 2)
+                detail::convert_int8(source, group.front().name, writer);
+            else
+                detail::convert_tensor(source, group.front(), writer, options);
+            source.forget(group.front().name);
+            for (const TensorInfo& tensor : group) {
+                weight_map[tensor.name] = file;
+                written += bytes_of(tensor);
+            }
             if (options.on_progress) options.on_progress(written, total);
         }
         writer.commit();

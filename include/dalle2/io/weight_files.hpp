@@ -15,6 +15,7 @@
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/io/int8_tensor.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/torch_checkpoint.hpp>
@@ -142,11 +143,12 @@ public:
                                       file_name(index_[name]) + " and in " + file_name(file));
                 names_.push_back(name);
             }
+        find_int8();
     }
 
     // What was opened: the file or the index.
     const std::filesystem::path& path() const { return path_; }
-    // File by file, in the order of their bytes.
+    // File by file, in the order of their bytes; without the scales of weights of int8.
     const std::vector<std::string>& names() const { return names_; }
     bool contains(const std::string& name) const { return index_.contains(name); }
 
@@ -157,9 +159,13 @@ public:
     DType dtype(const std::string& name) const {
         return visit(file_of(name), [&](const auto& f) { return f.dtype(name); });
     }
-    // A copy of the tensor as floats.
+    // A copy of the tensor as floats; of a weight of int8, times its scales.
     Array to_array(const std::string& name) const {
-        return visit(file_of(name), [&](const auto& f) { return f.to_array(name); });
+        Array values = stored(name);
+        if (is_int8(name))
+            multiply_by_scales(values, stored(int8_scale_name(name)),
+                               path_of(name).string() + ": the tensor " + int8_scale_name(name));
+        return values;
     }
     // The tensor's bytes, in the order of its shape.
     TensorView view(const std::string& name) const {
@@ -169,6 +175,11 @@ public:
     std::filesystem::path path_of(const std::string& name) const {
         return visit(file_of(name), [](const auto& f) { return f.path(); });
     }
+
+    // Whether it is a weight of int8 that has scales: see int8_tensor.hpp.
+    bool is_int8(const std::string& name) const { return int8_.contains(name); }
+    // Whether the files were made for int8, so that weights of other types are not to be rounded.
+    bool made_for_int8() const { return made_for_int8_; }
 
     // The tensor's pages need not stay in memory: they are read again if they are wanted again.
     void forget(const std::string& name) const {
@@ -182,6 +193,36 @@ private:
             throw FormatError(path_.string() + ": no tensor \"" + name + "\" among the " +
                               std::to_string(index_.size()));
         return found->second;
+    }
+
+    Array stored(const std::string& name) const {
+        return visit(file_of(name), [&](const auto& f) { return f.to_array(name); });
+    }
+
+    // Throws FormatError for scales that do not fit their weight.
+    void find_int8() {
+        for (std::size_t file = 0; file < files_.size(); ++file)
+            if (const auto* f = std::get_if<SafetensorsFile>(&files_[file]))
+                made_for_int8_ = made_for_int8_ || f->metadata().contains(int8_metadata_key);
+        for (const std::string& name : names_) {
+            const std::string scale = int8_scale_name(name);
+            if (dtype(name) != DType::i8 || !contains(scale)) continue;
+            const Shape weight = shape(name), expected = {weight.empty() ? 1 : weight[0]};
+            const DType type = dtype(scale);
+            const bool floats = type == DType::f32 || type == DType::bf16 || type == DType::f16;
+            if (weight.empty() || shape(scale) != expected || !floats)
+                throw FormatError(path_.string() + ": the tensor " + scale + " is " +
+                                  std::string(to_string(type)) + " " + to_string(shape(scale)) +
+                                  ", expected F32 " + to_string(expected) +
+                                  ", a scale for each output of " + name + " " + to_string(weight));
+            int8_.insert(name);
+        }
+        made_for_int8_ = made_for_int8_ || !int8_.empty();
+        std::erase_if(names_, [&](const std::string& name) {
+            constexpr std::string_view ending = "_scale";
+            return name.ends_with(ending) &&
+                   int8_.contains(name.substr(0, name.size() - ending.size()));
+        });
     }
 
     void open(const std::filesystem::path& path) {
@@ -229,6 +270,8 @@ private:
     std::vector<File> files_;
     std::vector<std::string> names_;
     std::unordered_map<std::string, std::size_t> index_;
+    std::set<std::string> int8_;
+    bool made_for_int8_ = false;
 };
 
 }  // namespace dalle2

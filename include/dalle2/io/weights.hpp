@@ -13,6 +13,7 @@
 
 #include <dalle2/core/error.hpp>
 #include <dalle2/engine/concept.hpp>
+#include <dalle2/engine/weight_origin.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/weight_files.hpp>
 #include <dalle2/nn/visit.hpp>
@@ -52,6 +53,8 @@ void check_weights(const Module& module, const WeightFiles& file) {
         expected.insert(name);
         if (!file.contains(name)) {
             missing.push_back(name);
+        } else if (file.dtype(name) == DType::i8 && !file.is_int8(name)) {
+            missing.push_back(int8_scale_name(name));
         } else if (file.shape(name) != parameter.shape()) {
             misshapen.push_back(name + " is " + to_string(file.shape(name)) + ", expected " +
                                 to_string(parameter.shape()));
@@ -82,7 +85,15 @@ void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nu
             warn(file.path().string() + ": the tensor " + name + " contains " +
                  std::to_string(bad) +
                  " values that are infinite or not a number; the results will be useless");
-        E::load(parameter, values);
+        if constexpr (requires { E::load(parameter, values, WeightOrigin{}); }) {
+            using Precision = WeightOrigin::Precision;
+            E::load(parameter, values,
+                    WeightOrigin{name, file.is_int8(name)     ? Precision::int8
+                                       : file.made_for_int8() ? Precision::other
+                                                              : Precision::undecided});
+        } else {
+            E::load(parameter, values);
+        }
         file.forget(name);
     });
 }

@@ -2,26 +2,70 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <type_traits>
 
+#include <dalle2/kernels/byte_range.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
 
 namespace dalle2::kernels {
 
+// What a product with weights of type T takes and gives: the type of x and y, the type of x as it
+// meets the weights, and the type that products are summed in.
+template <class T>
+struct Product {
+    using Value = T;
+    using Factor = T;
+    using Sum = float;
+};
+template <>
+struct Product<std::int8_t> {
+    using Value = bfloat16;
+    using Factor = std::uint8_t;
+    using Sum = std::int32_t;
+};
+
 // What one call of the micro-kernel does: rows of x meet panels of w, tap by tap.
 template <class T>
 struct GemmTile {
-    const T* const* rows;  // where tap 0 of each row begins
+    const typename Product<T>::Factor* const* rows;  // where tap 0 of each row begins
     int64 x_offset, x_tap_stride, w_tap_stride, panel_stride;
     int64 taps, steps;  // per tap, in pairs where T is multiplied in pairs
     const T* w;
-    float* partial;  // [rows, partial_stride]: sums that other calls began or will finish
+    // [rows, partial_stride]: sums that other calls began or will finish
+    typename Product<T>::Sum* partial;
     int64 partial_stride;
     bool add_to_partial;
-    T* y;  // null: the sums go to `partial`
+    typename Product<T>::Value* y;  // null: the sums go to `partial`
     int64 y_stride, valid_rows, columns;
     const float* bias;  // of the first column; may be null
+    // Of int8 alone: for each row what its bytes stand for, for each column the scale and the sum
+    // of its weights.
+    const ByteRange* row_ranges;
+    const float* column_scales;
+    const std::int32_t* column_sums;
+};
+
+// A convolution's sizes and operands.
+template <class T>
+struct ConvProblem {
+    using Value = typename Product<T>::Value;
+
+    const Value* x;
+    int64 batch, height, width, channels, stride, pad_y, pad_x, kernel_height, kernel_width,
+        out_height, out_width;
+    const T* w;
+    int64 run, panel_stride, panels, out_channels;
+    const float* bias;
+    Value* y;
+
+    // Of int8 alone: see GemmTile. Without ranges of whole pictures each pixel has its own, which
+    // tasks find; then kernels are 1×1, with stride 1 and no padding.
+    const ByteRange* picture_ranges;
+    const float* column_scales;
+    const std::int32_t* column_sums;
 };
 
 // Output pixels are cut into blocks: several small pictures, or a strip of rows of a large one. A
@@ -30,60 +74,67 @@ struct GemmTile {
 // find all of them. The sum of one output is cut into chunks whose weights stay in the second-level
 // cache; the cut depends on the layer alone.
 template <class T>
-struct ConvPlan {
+struct ConvPlan : ConvProblem<T> {
+    using Factor = typename Product<T>::Factor;
+    using Sum = typename Product<T>::Sum;
+
     static constexpr int64 most_rows = 16;                                // of a micro-kernel
     static constexpr int64 chunk = 4096 / static_cast<int64>(sizeof(T));  // of a sum, in elements
     static constexpr int64 copy_bytes = 384 * 1024;
 
-    const T* x;
-    int64 batch, height, width, channels, stride, pad_y, pad_x, kernel_height, kernel_width,
-        out_height, out_width;
-    const T* w;
-    int64 run, panel_stride, panels, out_channels;
-    const float* bias;
-    T* y;
-
     bool copied;
     int64 pictures_per_block, rows_per_strip, strips, blocks, panels_per_group, groups;
     int64 taps_per_chunk, run_per_chunk;
-    int64 partial_at, copy_at, scratch_bytes;  // of a task: row pointers, partial sums, copy
+    // Of a task: row pointers, ranges of rows (of int8 alone), partial sums, copy.
+    int64 ranges_at, partial_at, copy_at, scratch_bytes;
 
     int64 tasks() const { return blocks * groups; }
 };
 
-// Rows [first_row, first_row + rows) of some pictures, with zeros where they leave the picture.
-template <class T>
+// Rows [first_row, first_row + rows) of some pictures: copy(picture, from, count, to) for what lies
+// in the picture, pad(picture, to, count) where they leave it.
+template <class T, class Copy, class Pad>
 inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pictures,
-                        int64 first_row, int64 rows, int64 columns, T* to) {
+                        int64 first_row, int64 rows, int64 columns, typename Product<T>::Factor* to,
+                        const Copy& copy, const Pad& pad) {
     const int64 row_elements = columns * plan.channels;
     const int64 left = std::min(columns, plan.pad_x),
                 inside = std::max<int64>(0, std::min(columns - left, plan.width));
-    const auto zero = [](T* at, int64 count) {
-        std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
-    };
-    for (int64 b = 0; b < pictures; ++b)
+    for (int64 b = first_picture; b < first_picture + pictures; ++b)
         for (int64 row = 0; row < rows; ++row, to += row_elements) {
             const int64 y = first_row + row;
             if (y < 0 || y >= plan.height) {
-                zero(to, row_elements);
+                pad(b, to, row_elements);
                 continue;
             }
-            zero(to, left * plan.channels);
-            std::memcpy(
-                static_cast<void*>(to + left * plan.channels),
-                plan.x + ((first_picture + b) * plan.height + y) * plan.width * plan.channels,
-                static_cast<std::size_t>(inside * plan.channels) * sizeof(T));
-            zero(to + (left + inside) * plan.channels, (columns - left - inside) * plan.channels);
+            pad(b, to, left * plan.channels);
+            copy(b, plan.x + (b * plan.height + y) * plan.width * plan.channels,
+                 inside * plan.channels, to + left * plan.channels);
+            pad(b, to + (left + inside) * plan.channels, (columns - left - inside) * plan.channels);
         }
-    zero(to, pair_size<T>);  // what the last pair of an odd run may touch
+    pad(first_picture, to, pair_size<T>);  // what the last pair of an odd run may touch
+}
+
+// The same, elements as they are and zeros around them.
+template <class T>
+inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pictures,
+                        int64 first_row, int64 rows, int64 columns, T* to) {
+    copy_padded(
+        plan, first_picture, pictures, first_row, rows, columns, to,
+        [](int64, const T* from, int64 count, T* at) {
+            std::memcpy(static_cast<void*>(at), from, static_cast<std::size_t>(count) * sizeof(T));
+        },
+        [](int64, T* at, int64 count) {
+            std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
+        });
 }
 
 // Cuts the convolution whose sizes are already in `plan` for the given number of threads.
 template <class T>
 void divide(ConvPlan<T>& plan, int64 threads) {
     const int64 pixels = plan.out_height * plan.out_width, total = plan.batch * pixels;
-    plan.copied =
-        plan.pad_y > 0 || plan.pad_x > 0 || plan.kernel_width * plan.channels % pair_size<T> != 0;
+    plan.copied = std::is_same_v<T, std::int8_t> || plan.pad_y > 0 || plan.pad_x > 0 ||
+                  plan.kernel_width * plan.channels % pair_size<T> != 0;
 
     if (plan.run > plan.chunk + plan.chunk / 4) {
         const int64 parts = (plan.run + plan.chunk - 1) / plan.chunk, unit = 2 * pair_size<T>;
@@ -126,7 +177,11 @@ void divide(ConvPlan<T>& plan, int64 threads) {
     const auto aligned = [](int64 bytes) { return (bytes + 63) / 64 * 64; };
     const int64 block_pixels =
         plan.pictures_per_block * plan.rows_per_strip * plan.out_width + plan.most_rows;
-    plan.partial_at = aligned(block_pixels * static_cast<int64>(sizeof(T*)));
+    plan.ranges_at = aligned(block_pixels * static_cast<int64>(sizeof(T*)));
+    plan.partial_at =
+        plan.ranges_at + (std::is_same_v<T, std::int8_t>
+                              ? aligned(block_pixels * static_cast<int64>(sizeof(ByteRange)))
+                              : 0);
     plan.copy_at = plan.partial_at +
                    (partial ? aligned(block_pixels * 64 * static_cast<int64>(sizeof(float))) : 0);
     const int64 copy_elements =

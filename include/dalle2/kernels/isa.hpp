@@ -1,6 +1,7 @@
 // Which instruction set the kernels run: the best that the processor has, unless told otherwise.
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -16,26 +17,47 @@
 #define DALLE2_X86 0
 #endif
 
+#if DALLE2_X86
+#include <cpuid.h>
+#endif
+
 namespace dalle2::kernels {
 
 enum class Isa {
     portable,
     avx2,         // with FMA
+    avx2_vnni,    // with dot products of bytes
     avx512,       // F, BW, DQ, VL
-    avx512_bf16,  // with dot products of bfloat16 pairs
+    avx512_vnni,  // with dot products of bytes
+    avx512_bf16,  // with dot products of bytes and of bfloat16 pairs
 };
 
-inline constexpr Isa all_isas[] = {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+inline constexpr Isa all_isas[] = {Isa::portable, Isa::avx2,        Isa::avx2_vnni,
+                                   Isa::avx512,   Isa::avx512_vnni, Isa::avx512_bf16};
 
 inline const char* name_of(Isa isa) {
     switch (isa) {
         case Isa::portable: return "portable";
         case Isa::avx2: return "avx2";
+        case Isa::avx2_vnni: return "avx2_vnni";
         case Isa::avx512: return "avx512";
+        case Isa::avx512_vnni: return "avx512_vnni";
         case Isa::avx512_bf16: return "avx512_bf16";
     }
     return "unknown";
 }
+
+#if DALLE2_X86
+namespace detail {
+
+// AVX-VNNI: leaf 7, subleaf 1, bit 4 of eax. (clang 16 does not know its name.)
+inline bool has_avx_vnni() {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
+}
+
+}  // namespace detail
+#endif
 
 // Whether this processor, its operating system and this build can run it.
 inline bool available(Isa isa) {
@@ -44,11 +66,14 @@ inline bool available(Isa isa) {
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vl");
+    const bool avx512_vnni = avx512 && __builtin_cpu_supports("avx512vnni");
     switch (isa) {
         case Isa::portable: return true;
         case Isa::avx2: return avx2;
+        case Isa::avx2_vnni: return avx2 && detail::has_avx_vnni();
         case Isa::avx512: return avx512;
-        case Isa::avx512_bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
+        case Isa::avx512_vnni: return avx512_vnni;
+        case Isa::avx512_bf16: return avx512_vnni && __builtin_cpu_supports("avx512bf16");
     }
 #endif
     return isa == Isa::portable;

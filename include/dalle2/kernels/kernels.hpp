@@ -9,6 +9,7 @@
 #include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/elementwise.hpp>
 #include <dalle2/kernels/gemm.hpp>
+#include <dalle2/kernels/int8.hpp>
 #include <dalle2/kernels/norm.hpp>
 #include <dalle2/kernels/pack.hpp>
 #include <dalle2/kernels/packed_weights.hpp>

@@ -16,9 +16,12 @@ namespace dalle2::kernels {
 // Outputs are stored sixteen at a time: a panel.
 inline constexpr int64 panel_width = 16;
 
-// How many neighbouring inputs stand together: a bfloat16 dot product takes pairs.
+// How many neighbouring inputs stand together: a dot product of bfloat16 takes pairs, one of int8
+// takes fours.
 template <class T>
-inline constexpr int64 pair_size = std::is_same_v<T, bfloat16> ? 2 : 1;
+inline constexpr int64 pair_size = std::is_same_v<T, bfloat16>      ? 2
+                                   : std::is_same_v<T, std::int8_t> ? 4
+                                                                    : 1;
 
 // An uninitialised block of T, 64-byte aligned, that frees itself.
 template <class T>

@@ -8,11 +8,16 @@ namespace dalle2::kernels {
 
 template VectorKernels<float> portable::table<float>();
 template VectorKernels<bfloat16> portable::table<bfloat16>();
+template VectorKernels<std::int8_t> portable::table<std::int8_t>();
 #if DALLE2_X86
 template VectorKernels<float> avx2::table<float>();
 template VectorKernels<bfloat16> avx2::table<bfloat16>();
+template VectorKernels<std::int8_t> avx2::table<std::int8_t>();
+template VectorKernels<std::int8_t> avx2_vnni::table<std::int8_t>();
 template VectorKernels<float> avx512::table<float>();
 template VectorKernels<bfloat16> avx512::table<bfloat16>();
+template VectorKernels<std::int8_t> avx512::table<std::int8_t>();
+template VectorKernels<std::int8_t> avx512_vnni::table<std::int8_t>();
 template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
 #endif
 

@@ -19,6 +19,7 @@
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
 #include <dalle2/kernels/weight_plan.hpp>
+#include <dalle2/kernels/winograd_plan.hpp>
 
 #if DALLE2_X86
 #include <immintrin.h>
@@ -30,6 +31,10 @@ namespace dalle2::kernels {
 template <class T>
 struct VectorKernels {
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
+    void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);
+    // Of bfloat16 alone: with weights that are stored as int8.
+    void (*winograd_int8_task)(const WinogradPlan<bfloat16, std::int8_t>&, int64 task,
+                               char* scratch);
     void (*weight_pack_task)(const WeightPlan<T>&, int64 task);
     void (*weight_multiply_task)(const WeightPlan<T>&, int64 task, float* sums);
     // Element-wise, over n elements or rows of n.
@@ -65,6 +70,15 @@ struct VectorKernels {
     void (*pack_task)(const PackSource<T>&, T* to, int64 panel);
 };
 
+// Those of int8 weights, whose inputs and outputs are bfloat16.
+template <>
+struct VectorKernels<std::int8_t> {
+    void (*conv_task)(const ConvPlan<std::int8_t>&, int64 task, char* scratch);
+    Extremes (*extremes)(int64 n, const bfloat16* x);
+    void (*pack_task)(const float* w, const PackedLayout<std::int8_t>&, int64 panel,
+                      std::int8_t* to, float* scales, std::int32_t* sums);
+};
+
 #define DALLE2_INLINE inline __attribute__((always_inline))
 #define DALLE2_LAMBDA __attribute__((always_inline))
 #if defined(__clang__)
@@ -88,6 +102,7 @@ namespace portable {
 
 #if DALLE2_X86
 
+#define DALLE2_HAVE_VNNI 0
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
@@ -104,8 +119,32 @@ namespace avx2 {
 #else
 #pragma GCC pop_options
 #endif
+#undef DALLE2_HAVE_VNNI
+
+// Only int8 knows the difference.
+#define DALLE2_HAVE_VNNI 1
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avxvnni"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avxvnni")
+#endif
+namespace avx2_vnni {
+#include <dalle2/kernels/simd/vector_avx2.inl>
+
+#include <dalle2/kernels/simd/bytes.inl>
+#include <dalle2/kernels/simd/gemm.inl>
+#include <dalle2/kernels/simd/int8.inl>
+}  // namespace avx2_vnni
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef DALLE2_HAVE_VNNI
 
 #define DALLE2_HAVE_BF16 0
+#define DALLE2_HAVE_VNNI 0
 #if defined(__clang__)
 #pragma clang attribute push(                                                   \
         __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), \
@@ -124,9 +163,36 @@ namespace avx512 {
 #else
 #pragma GCC pop_options
 #endif
+#undef DALLE2_HAVE_VNNI
+
+// Only int8 knows the difference.
+#define DALLE2_HAVE_VNNI 1
+#if defined(__clang__)
+#pragma clang attribute push(                                                              \
+        __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma"))), \
+            apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")
+#endif
+namespace avx512_vnni {
+#include <dalle2/kernels/simd/vector_avx512.inl>
+
+#include <dalle2/kernels/simd/bytes.inl>
+#include <dalle2/kernels/simd/gemm.inl>
+#include <dalle2/kernels/simd/int8.inl>
+}  // namespace avx512_vnni
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef DALLE2_HAVE_VNNI
 #undef DALLE2_HAVE_BF16
 
+// Only bfloat16 knows the difference.
 #define DALLE2_HAVE_BF16 1
+#define DALLE2_HAVE_VNNI 0
 #if defined(__clang__)
 #pragma clang attribute push(                                                              \
         __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), \
@@ -145,6 +211,7 @@ namespace avx512_bf16 {
 #else
 #pragma GCC pop_options
 #endif
+#undef DALLE2_HAVE_VNNI
 #undef DALLE2_HAVE_BF16
 
 #endif  // DALLE2_X86
@@ -162,11 +229,16 @@ namespace avx512_bf16 {
 #ifdef DALLE2_SEPARATE_KERNELS
 extern template VectorKernels<float> portable::table<float>();
 extern template VectorKernels<bfloat16> portable::table<bfloat16>();
+extern template VectorKernels<std::int8_t> portable::table<std::int8_t>();
 #if DALLE2_X86
 extern template VectorKernels<float> avx2::table<float>();
 extern template VectorKernels<bfloat16> avx2::table<bfloat16>();
+extern template VectorKernels<std::int8_t> avx2::table<std::int8_t>();
+extern template VectorKernels<std::int8_t> avx2_vnni::table<std::int8_t>();
 extern template VectorKernels<float> avx512::table<float>();
 extern template VectorKernels<bfloat16> avx512::table<bfloat16>();
+extern template VectorKernels<std::int8_t> avx512::table<std::int8_t>();
+extern template VectorKernels<std::int8_t> avx512_vnni::table<std::int8_t>();
 extern template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
 #endif
 #endif
@@ -178,13 +250,18 @@ VectorKernels<T> vector_kernels() {
     switch (current_isa()) {
         case Isa::portable: return portable::table<T>();
         case Isa::avx2: return avx2::table<T>();
-        case Isa::avx512: return avx512::table<T>();
-        case Isa::avx512_bf16:
-            // Only bfloat16 knows the difference.
-            if constexpr (std::is_same_v<T, float>)
-                return avx512::table<T>();
+        case Isa::avx2_vnni:
+            if constexpr (std::is_same_v<T, std::int8_t>)
+                return avx2_vnni::table<T>();
             else
-                return avx512_bf16::table<T>();
+                return avx2::table<T>();
+        case Isa::avx512: return avx512::table<T>();
+        case Isa::avx512_vnni:
+        case Isa::avx512_bf16:
+            if constexpr (std::is_same_v<T, std::int8_t>) return avx512_vnni::table<T>();
+            if constexpr (std::is_same_v<T, bfloat16>)
+                if (current_isa() == Isa::avx512_bf16) return avx512_bf16::table<T>();
+            if constexpr (!std::is_same_v<T, std::int8_t>) return avx512::table<T>();
     }
 #endif
     return portable::table<T>();

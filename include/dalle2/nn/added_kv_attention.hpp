@@ -2,6 +2,7 @@
 // softmax (diffusers' Attention with AttnAddedKVProcessor; GLIDE, section 4.1).
 #pragma once
 
+#include <dalle2/nn/keys_and_values.hpp>
 #include <dalle2/nn/layers.hpp>
 
 namespace dalle2 {
@@ -32,14 +33,18 @@ struct AddedKvAttention {
           add_v_proj(o.context_width, o.channels),
           to_out(1, Linear<E>(o.channels, o.channels)) {}
 
-    // x [batch, height, width, channels], context [batch, tokens, context width];
+    // context [batch, tokens, context width], which is the same in every step.
+    KeysAndValues<E> prepare(const Tensor& context) const {
+        return {add_k_proj(context), add_v_proj(context)};
+    }
+
+    // x [batch, height, width, channels], the prepared context,
     // mask [batch, 1, tokens + height·width] or null → the shape of x.
-    Tensor operator()(const Tensor& x, const Tensor& context, const Array* mask) const {
+    Tensor operator()(const Tensor& x, const KeysAndValues<E>& context, const Array* mask) const {
         const Shape shape = E::shape(x);
         const Shape as_tokens = {shape[0], shape[1] * shape[2], shape[3]};
         const Tensor h = E::reshape(group_norm(x), as_tokens);
-        const Tensor keys = E::concatenate({add_k_proj(context), to_k(h)}, 1);
-        const Tensor values = E::concatenate({add_v_proj(context), to_v(h)}, 1);
+        const auto [keys, values] = context.followed_by({to_k(h), to_v(h)});
         const Tensor attended = E::attention(to_q(h), keys, values, {.heads = heads, .mask = mask});
         return E::add(x, E::reshape(to_out[0](attended), shape));
     }

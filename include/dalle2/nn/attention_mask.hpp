@@ -2,7 +2,10 @@
 // number where it may not.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <span>
+#include <vector>
 
 #include <dalle2/core/array.hpp>
 
@@ -18,6 +21,22 @@ inline Array causal_mask(std::int64_t tokens, float forbidden) {
     for (std::int64_t query = 0; query < tokens; ++query)
         for (std::int64_t key = query + 1; key < tokens; ++key) mask(0, query, key) = forbidden;
     return mask;
+}
+
+// Is nothing of keep padding? Then no mask is needed.
+inline bool keeps_all(std::span<const std::int32_t> keep) {
+    return std::find(keep.begin(), keep.end(), 0) == keep.end();
+}
+
+// keep [rows · tokens], whose first row stands for `times` → [(times + rows - 1) · tokens].
+inline std::vector<std::int32_t> repeat_first(std::span<const std::int32_t> keep, std::int64_t rows,
+                                              std::int64_t times) {
+    const auto first = keep.first(keep.size() / static_cast<std::size_t>(rows));
+    std::vector<std::int32_t> repeated;
+    for (std::int64_t i = 1; i < times; ++i)
+        repeated.insert(repeated.end(), first.begin(), first.end());
+    repeated.insert(repeated.end(), keep.begin(), keep.end());
+    return repeated;
 }
 
 // keep [batch · tokens] (1: a word, 0: padding) → [batch, 1, before + tokens + after]; the keys

@@ -47,16 +47,19 @@ struct ResnetBlock {
             conv_shortcut.emplace(o.in_channels, o.out_channels, 1, Conv2dOptions{});
     }
 
-    // x [batch, height, width, in], time [batch, time width], already through its activation
+    // time [rows, time width], already through its activation → [rows, condition width]. Knows
+    // nothing of the picture, so that it can be made for all steps at once.
+    Tensor prepare(const Tensor& time) const { return time_emb_proj(time); }
+
+    // x [batch, height, width, in], the prepared time [batch, condition width]
     // → [batch, height', width', out].
     Tensor operator()(const Tensor& x, const Tensor& time) const {
         Tensor shortcut = resampled(x);
         Tensor h = conv1(resampled(norm1(x)));
-        const Tensor condition = time_emb_proj(time);
         if (conditioning == TimeConditioning::scale_shift)
-            h = norm2(h, &condition);
+            h = norm2(h, &time);
         else
-            h = norm2(E::add_per_channel(h, condition));
+            h = norm2(E::add_per_channel(h, time));
         h = conv2(h);
         if (conv_shortcut) shortcut = (*conv_shortcut)(shortcut);
         return E::add(shortcut, h);

@@ -8,6 +8,7 @@
 
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
+#include <dalle2/decoder/unet_times.hpp>
 #include <dalle2/diffusion/unclip_sampler.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/pipeline/sampling.hpp>
@@ -39,20 +40,25 @@ struct Decoder {
                              "; expected one for each");
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
+        const std::int64_t size = unet.config.sample_size;
         const bool guided = options.guidance_scale != 1.0;
-        const EncodedText condition_text = guided ? joined(unconditional, text) : text;
+        const auto [condition_text, first_rows] =
+            guided ? guided_text(unconditional, text) : GuidedText{text};
         const DecoderCondition<E> condition = project(image_embedding, condition_text, guided);
-        const std::vector<std::int32_t> keep = context_mask(condition_text);
+        const PreparedContext<E> context =
+            unet.prepare({.tokens = &condition.context, .keep = context_mask(condition_text)}, size,
+                         size, first_rows);
+        const auto added_time = repeat_first<E>(condition.time, first_rows);
+        UNetTimes<E> times(unet, sampler.timesteps(options.steps), guided ? 2 * batch : batch,
+                           &added_time);
 
         const auto draw = [&] {
-            const std::int64_t size = unet.config.sample_size;
             return normal_pictures(generator, {batch, size, size, unet.config.in_channels});
         };
         Array picture = detail::run_diffusion(
             sampler, draw(), options,
-            [&](const Array& x, std::span<const double> timesteps) {
-                return E::to_array(unet(E::from_array(x), timesteps, &condition.time,
-                                        {.tokens = &condition.context, .keep = keep}));
+            [&](const Array& x, const DenoisingStep& step) {
+                return E::to_array(unet(E::from_array(x), times.at(step.index), context));
             },
             draw);
         for (float& value : picture) value = std::clamp(value, -1.0f, 1.0f);
@@ -67,9 +73,9 @@ private:
         const ProfileRegion region("text_proj");
         auto image = E::from_array(image_embedding);
         if (guided) {
-            const std::int64_t batch = shape_of(image_embedding)[0];
-            image =
-                E::concatenate({text_projection.unconditional_image_embedding(batch), image}, 0);
+            const std::int64_t unconditional = text.batch() - shape_of(image_embedding)[0];
+            image = E::concatenate(
+                {text_projection.unconditional_image_embedding(unconditional), image}, 0);
         }
         return text_projection(image, E::from_array(text.text_embedding),
                                E::from_array(text.hidden_states));

@@ -31,19 +31,25 @@ struct DiffusionPrior {
         const ProfileRegion region("prior");
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
-        const EncodedText condition =
-            options.guidance_scale == 1.0 ? text : joined(unconditional, text);
-        const auto text_embedding = E::from_array(condition.text_embedding);
-        const auto text_states = E::from_array(condition.hidden_states);
+        const bool guided = options.guidance_scale != 1.0;
+        const auto [condition, first_rows] =
+            guided ? guided_text(unconditional, text) : GuidedText{text};
+        const PreparedText<E> prepared =
+            transformer.prepare(E::from_array(condition.text_embedding),
+                                E::from_array(condition.hidden_states), condition.keep, first_rows);
+        const std::vector<std::int64_t> timesteps = sampler.timesteps(options.steps);
+        const auto times =
+            transformer.prepare(std::vector<double>(timesteps.begin(), timesteps.end()));
 
         const auto draw = [&, shape = Shape{text.batch(), transformer.config.embedding_dim}] {
             return generator.normal(shape);
         };
         const Array normalised = detail::run_diffusion(
             sampler, draw(), options,
-            [&](const Array& x, std::span<const double> timesteps) {
-                return E::to_array(transformer(E::from_array(x), timesteps, text_embedding,
-                                               text_states, condition.keep));
+            [&](const Array& x, const DenoisingStep& step) {
+                const auto time =
+                    E::repeat(E::slice(times, 0, step.index, step.index + 1), shape_of(x)[0]);
+                return E::to_array(transformer(E::from_array(x), time, prepared));
             },
             draw);
         return denormalised(normalised);

@@ -58,23 +58,39 @@ EncodedText encode_text(const ClipTextEncoder<E>& text_encoder, const TokenBatch
     return {E::to_array(output.text_embedding), E::to_array(output.hidden_states), tokens.mask};
 }
 
-// Both batches as one, `first` before `second`; the shorter texts are padded, and a `first` of one
-// text is repeated for each of `second`. Throws ShapeError when the batches do not go together.
+// `text`, a batch of one, as a batch of several.
+inline EncodedText repeated(const EncodedText& text, std::int64_t times) {
+    const Shape embedding = shape_of(text.text_embedding), states = shape_of(text.hidden_states);
+    EncodedText batch = {
+        make_array({times, embedding.at(1)}), make_array({times, states.at(1), states.at(2)}), {}};
+    for (std::int64_t row = 0; row < times; ++row) {
+        std::copy(text.text_embedding.begin(), text.text_embedding.end(),
+                  batch.text_embedding.data() + row * embedding[1]);
+        std::copy(text.hidden_states.begin(), text.hidden_states.end(),
+                  batch.hidden_states.data() + row * states[1] * states[2]);
+        batch.keep.insert(batch.keep.end(), text.keep.begin(), text.keep.end());
+    }
+    return batch;
+}
+
+// Both batches as one, `first` before `second`; the shorter texts are padded. Throws ShapeError
+// when the batches do not go together: `first` is one text, or one for each of `second`.
 inline EncodedText joined(const EncodedText& first, const EncodedText& second) {
-    const std::int64_t batch = second.batch(), width = shape_of(second.hidden_states).at(2);
+    const std::int64_t width = shape_of(second.hidden_states).at(2);
     const std::int64_t tokens = std::max(first.tokens(), second.tokens());
     const std::int64_t embedding = shape_of(second.text_embedding).at(1);
-    if ((first.batch() != 1 && first.batch() != batch) ||
+    if ((first.batch() != 1 && first.batch() != second.batch()) ||
         shape_of(first.hidden_states).at(2) != width ||
         shape_of(first.text_embedding).at(1) != embedding)
         throw ShapeError("texts " + to_string(shape_of(first.hidden_states)) + " and " +
                          to_string(shape_of(second.hidden_states)) +
                          " cannot be joined; expected as many texts (or one), of equal width");
-    EncodedText both = {make_array({2 * batch, embedding}), make_array({2 * batch, tokens, width}),
-                        std::vector<std::int32_t>(static_cast<std::size_t>(2 * batch * tokens))};
-    for (std::int64_t row = 0; row < 2 * batch; ++row) {
-        const EncodedText& from = row < batch ? first : second;
-        const std::int64_t text = from.batch() == 1 ? 0 : row % batch;
+    const std::int64_t rows = first.batch() + second.batch();
+    EncodedText both = {make_array({rows, embedding}), make_array({rows, tokens, width}),
+                        std::vector<std::int32_t>(static_cast<std::size_t>(rows * tokens))};
+    for (std::int64_t row = 0; row < rows; ++row) {
+        const EncodedText& from = row < first.batch() ? first : second;
+        const std::int64_t text = row < first.batch() ? row : row - first.batch();
         std::copy_n(from.text_embedding.data() + text * embedding, embedding,
                     both.text_embedding.data() + row * embedding);
         std::copy_n(from.hidden_states.data() + text * from.tokens() * width, from.tokens() * width,
@@ -83,6 +99,18 @@ inline EncodedText joined(const EncodedText& first, const EncodedText& second) {
                     both.keep.begin() + row * tokens);
     }
     return both;
+}
+
+// Texts as guidance sees them: the unconditional ones, then the conditional. Where one empty
+// prompt stands for the whole batch, it is one row, and `first_rows` says for how many it stands:
+// what is made of it is made once.
+struct GuidedText {
+    EncodedText text;
+    std::int64_t first_rows = 1;
+};
+
+inline GuidedText guided_text(const EncodedText& unconditional, const EncodedText& text) {
+    return {joined(unconditional, text), unconditional.batch() == 1 ? text.batch() : 1};
 }
 
 }  // namespace dalle2

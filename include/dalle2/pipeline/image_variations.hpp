@@ -73,16 +73,16 @@ private:
         const StopScope stopping(options.stop);
         TorchGenerator generator(options.seed, options.noise);
         Generation made;
+        EncodedText unconditional;
         {
             const BufferPool pool;
             const BufferPool::Scope scope(pool);
             made.image_embedding = embed();
-            const auto batch = static_cast<std::size_t>(shape_of(made.image_embedding).at(0));
-            made.text = encode_text(
-                text_encoder,
-                token_batch(tokenizer, std::vector<std::string>(batch, ""), options.padding));
+            unconditional =
+                encode_text(text_encoder, token_batch(tokenizer, {""}, options.padding));
+            made.text = repeated(unconditional, shape_of(made.image_embedding).at(0));
         }
-        draw_pictures(made, decoder, upsampler, made.text, generator, stages);
+        draw_pictures(made, decoder, upsampler, unconditional, generator, stages);
         return made;
     }
 };

@@ -55,9 +55,11 @@ StagedPipeline<E> load_staged_on(const std::filesystem::path& path,
 
 // A pipeline whose engine was chosen at run time. Constant, cheap to move, and may be used from
 // several threads at once.
-class Pipeline : public AnyPipeline<StandardPipeline<Reference>, StandardPipeline<Cpu<float>>,
-                                    StandardPipeline<Cpu<bfloat16>>, StagedPipeline<Reference>,
-                                    StagedPipeline<Cpu<float>>, StagedPipeline<Cpu<bfloat16>>> {
+class Pipeline
+    : public AnyPipeline<StandardPipeline<Reference>, StandardPipeline<Cpu<float>>,
+                         StandardPipeline<Cpu<bfloat16>>, StandardPipeline<Cpu<std::int8_t>>,
+                         StagedPipeline<Reference>, StagedPipeline<Cpu<float>>,
+                         StagedPipeline<Cpu<bfloat16>>, StagedPipeline<Cpu<std::int8_t>>> {
 public:
     using AnyPipeline::AnyPipeline;
 

@@ -137,7 +137,9 @@ private:
     double logit_scale_ = 100;
     std::vector<std::string> templates_;
     // In the order of EngineKind.
-    std::variant<ClipTowers<Reference>, ClipTowers<Cpu<float>>, ClipTowers<Cpu<bfloat16>>> towers_;
+    std::variant<ClipTowers<Reference>, ClipTowers<Cpu<float>>, ClipTowers<Cpu<bfloat16>>,
+                 ClipTowers<Cpu<std::int8_t>>>
+        towers_;
 };
 
 namespace detail {

@@ -54,8 +54,9 @@ StagedVariations<E> load_staged_variations_on(const std::filesystem::path& path,
 // be used from several threads at once.
 class VariationsPipeline
     : public AnyPipeline<StandardVariations<Reference>, StandardVariations<Cpu<float>>,
-                         StandardVariations<Cpu<bfloat16>>, StagedVariations<Reference>,
-                         StagedVariations<Cpu<float>>, StagedVariations<Cpu<bfloat16>>> {
+                         StandardVariations<Cpu<bfloat16>>, StandardVariations<Cpu<std::int8_t>>,
+                         StagedVariations<Reference>, StagedVariations<Cpu<float>>,
+                         StagedVariations<Cpu<bfloat16>>, StagedVariations<Cpu<std::int8_t>>> {
 public:
     using AnyPipeline::AnyPipeline;
 

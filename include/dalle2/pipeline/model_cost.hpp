@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <dalle2/decoder/unet_times.hpp>
 #include <dalle2/engine/trace.hpp>
 #include <dalle2/nn/visit.hpp>
 #include <dalle2/pipeline/component.hpp>
@@ -14,8 +15,8 @@
 
 namespace dalle2 {
 
-// What one forward pass of a network does, for a batch of so many samples, whose texts have so many
-// tokens and whose pictures so many pixels a side.
+// What one forward pass of a network does, nothing of it made before, for a batch of so many
+// samples, whose texts have so many tokens and whose pictures so many pixels a side.
 inline TraceLog trace_text_encoder(const ClipTextConfig& config, std::int64_t batch,
                                    std::int64_t tokens, std::int64_t bytes_per_element = 4) {
     TraceLog log(bytes_per_element);
@@ -77,13 +78,70 @@ inline TraceLog trace_unet(const UNetConfig& config, std::int64_t batch, std::in
     return log;
 }
 
-struct ComponentCost {
-    std::string component;    // as the directory calls it
-    std::int64_t parameters;  // trained values
-    std::int64_t runs;        // for one picture
-    TraceLog log;             // of one run
+// What a network does in a diffusion: what it makes once for all steps, and one step.
+struct DiffusionTrace {
+    TraceLog preparation, step;
 
-    std::int64_t multiply_adds() const { return runs * log.multiply_adds(); }
+    explicit DiffusionTrace(std::int64_t bytes_per_element)
+        : preparation(bytes_per_element), step(bytes_per_element) {}
+};
+
+// Of so many steps, each for a batch of so many rows.
+inline DiffusionTrace trace_prior_steps(const PriorConfig& config, std::int64_t steps,
+                                        std::int64_t batch, std::int64_t tokens,
+                                        std::int64_t bytes_per_element = 4) {
+    DiffusionTrace trace(bytes_per_element);
+    const PriorTransformer<Trace> prior(config);
+    const auto embedding = Trace::tensor({batch, config.embedding_dim});
+    PreparedText<Trace> text;
+    {
+        const TraceLog::Scope scope(trace.preparation);
+        text =
+            prior.prepare(embedding, Trace::tensor({batch, tokens, config.embedding_dim}),
+                          std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1));
+        prior.prepare(std::vector<double>(static_cast<std::size_t>(steps), 999.0));
+    }
+    const TraceLog::Scope scope(trace.step);
+    const auto time = Trace::repeat(Trace::tensor({1, prior.width}), batch);
+    prior(embedding, time, text);
+    return trace;
+}
+
+// A decoder's or an upsampler's; context_tokens count for the former alone.
+inline DiffusionTrace trace_unet_steps(const UNetConfig& config, std::int64_t steps,
+                                       std::int64_t batch, std::int64_t context_tokens = 0,
+                                       std::int64_t bytes_per_element = 4) {
+    DiffusionTrace trace(bytes_per_element);
+    const UNet<Trace> unet(config);
+    const std::int64_t size = config.sample_size;
+    const bool conditional = config.context_width > 0;
+    const auto tokens = Trace::tensor({batch, context_tokens, config.context_width});
+    const auto added_time = Trace::tensor({batch, added_time_width(config)});
+    PreparedContext<Trace> context;
+    PreparedTime<Trace> time;
+    {
+        const TraceLog::Scope scope(trace.preparation);
+        if (conditional) context = unet.prepare({.tokens = &tokens}, size, size);
+        UNetTimes<Trace> times(unet,
+                               std::vector<std::int64_t>(static_cast<std::size_t>(steps), 999),
+                               batch, conditional ? &added_time : nullptr);
+        for (std::int64_t i = 0; i < steps; ++i) time = times.at(i);
+    }
+    const TraceLog::Scope scope(trace.step);
+    unet(Trace::tensor({batch, size, size, config.in_channels}), time, context);
+    return trace;
+}
+
+struct ComponentCost {
+    std::string component;              // as the directory calls it
+    std::int64_t parameters;            // trained values
+    std::int64_t runs;                  // for one picture
+    TraceLog log;                       // of one run
+    TraceLog preparation = TraceLog();  // of what is made once for all runs
+
+    std::int64_t multiply_adds() const {
+        return preparation.multiply_adds() + runs * log.multiply_adds();
+    }
 };
 
 struct ModelCostOptions {
@@ -108,16 +166,23 @@ inline std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
 
     std::vector<ComponentCost> costs;
     const auto add = [&]<class Module>(const std::string& component, const auto& config,
-                                       std::int64_t runs, TraceLog log) {
-        costs.push_back({component, parameter_count(Module(config)), runs, std::move(log)});
+                                       std::int64_t runs, TraceLog log) -> ComponentCost& {
+        return costs.emplace_back(
+            ComponentCost{component, parameter_count(Module(config)), runs, std::move(log)});
+    };
+    const auto add_diffusion = [&]<class Module>(const std::string& component, const auto& config,
+                                                 std::int64_t runs, DiffusionTrace trace) {
+        add.template operator()<Module>(component, config, runs, std::move(trace.step))
+            .preparation = std::move(trace.preparation);
     };
     // The prompt, and the empty one to compare with.
     add.template operator()<ClipTextEncoder<Trace>>(
         "text_encoder", text_config, 2, trace_text_encoder(text_config, 1, tokens, bytes));
     if (directory.has("prior")) {
         const auto config = load_config<PriorConfig>(directory, "prior");
-        add.template operator()<PriorTransformer<Trace>>(
-            "prior", config, settings.prior_steps, trace_prior(config, prior_batch, tokens, bytes));
+        add_diffusion.template operator()<PriorTransformer<Trace>>(
+            "prior", config, settings.prior_steps,
+            trace_prior_steps(config, settings.prior_steps, prior_batch, tokens, bytes));
     } else {  // a model for variations of pictures
         const auto config = load_config<ClipImageConfig>(directory, "image_encoder");
         add.template operator()<ClipImageEncoder<Trace>>("image_encoder", config, 1,
@@ -126,18 +191,18 @@ inline std::vector<ComponentCost> model_cost(const ModelDirectory& directory,
     add.template operator()<TextProjection<Trace>>(
         "text_proj", projection_config, 1,
         trace_text_projection(projection_config, decoder_batch, tokens, bytes));
-    add.template operator()<UNet<Trace>>(
-        "decoder", decoder_config, settings.decoder_steps,
-        trace_unet(decoder_config, decoder_batch, decoder_config.sample_size,
-                   tokens + projection_config.clip_extra_context_tokens, bytes));
-    const std::int64_t last_runs = directory.has("super_res_last") ? 1 : 0;
-    const auto upsampler = [&](const std::string& component, std::int64_t runs) {
-        const auto config = load_config<UNetConfig>(directory, component);
-        add.template operator()<UNet<Trace>>(component, config, runs,
-                                             trace_unet(config, 1, config.sample_size, 0, bytes));
+    const auto add_unet = [&](const std::string& component, const UNetConfig& config,
+                              std::int64_t runs, std::int64_t batch, std::int64_t context_tokens) {
+        add_diffusion.template operator()<UNet<Trace>>(
+            component, config, runs, trace_unet_steps(config, runs, batch, context_tokens, bytes));
     };
-    upsampler("super_res_first", settings.super_resolution_steps - last_runs);
-    if (last_runs > 0) upsampler("super_res_last", last_runs);
+    add_unet("decoder", decoder_config, settings.decoder_steps, decoder_batch,
+             tokens + projection_config.clip_extra_context_tokens);
+    const std::int64_t last_runs = directory.has("super_res_last") ? 1 : 0;
+    add_unet("super_res_first", load_config<UNetConfig>(directory, "super_res_first"),
+             settings.super_resolution_steps - last_runs, 1, 0);
+    if (last_runs > 0)
+        add_unet("super_res_last", load_config<UNetConfig>(directory, "super_res_last"), 1, 1, 0);
     return costs;
 }
 

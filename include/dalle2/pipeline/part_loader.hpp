@@ -43,9 +43,7 @@ struct LoadOptions {
 
 inline AnySampler make_sampler(SamplerKind kind, const NoiseScheduleConfig& config,
                                const LoadOptions& options) {
-    NoiseSchedule schedule(config, options.schedule_precision);
-    if (kind == SamplerKind::ddim) return DdimSampler(std::move(schedule), options.ddim);
-    return UnClipSampler(std::move(schedule));
+    return make_sampler(kind, NoiseSchedule(config, options.schedule_precision), options.ddim);
 }
 
 // Reads the settings of a model directory at once, and makes each part on engine E when asked.

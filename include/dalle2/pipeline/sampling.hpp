@@ -56,31 +56,35 @@ inline Array twice(const Array& x) {
     return both;
 }
 
-// Takes the noise `sample` to a clean one. `network(x, timesteps)` → Array predicts for a batch x:
-// with guidance the unconditional half first, twice as large as the sample.
-template <Sampler S, class Network, class DrawNoise>
-Array run_diffusion(S sampler, Array sample, const SamplingOptions& options, Network&& network,
-                    DrawNoise&& draw_noise) {
+// Predicts for a batch x in one step; with guidance the unconditional half comes first, twice as
+// large as the sample.
+using Network = std::function<Array(const Array& x, const DenoisingStep& step)>;
+using DrawNoise = std::function<Array()>;
+
+// Takes the noise `sample` to a clean one. (Not a template of the network, so that the loop is
+// compiled once and not once for each stage and engine.)
+template <Sampler S>
+Array run_diffusion(S sampler, Array sample, const SamplingOptions& options, const Network& network,
+                    const DrawNoise& draw_noise) {
     const bool guided = options.guidance_scale != 1.0;
-    const auto report = [&](std::int64_t done, std::int64_t count) {
+    std::int64_t done = 0;
+    const auto report = [&](std::int64_t count) {
         if (options.on_step) options.on_step(done, count, sample);
     };
     denoise(
         sampler, options.steps, sample,
         [&](const Array& x, const DenoisingStep& step) {
-            report(step.index, step.count);
+            done = step.index;
+            report(step.count);
             const ProfileRegion region("step", step.index + 1);
             if (options.stop.stop_requested()) throw Cancelled();
             const std::int64_t channels = shape_of(x).back();
-            const Array input = guided ? twice(x) : x;
-            const std::vector<double> timesteps(input.shape()[0],
-                                                static_cast<double>(step.timestep));
-            const Array output = network(input, std::span<const double>(timesteps));
+            const Array output = network(guided ? twice(x) : x, step);
             return guided ? guided_prediction(output, channels, options.guidance_scale)
                           : split_prediction(output, channels);
         },
         draw_noise);
-    report(options.steps, options.steps);
+    report(++done);
     return sample;
 }
 

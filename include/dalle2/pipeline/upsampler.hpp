@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <dalle2/decoder/unet.hpp>
+#include <dalle2/decoder/unet_times.hpp>
 #include <dalle2/diffusion/unclip_sampler.hpp>
 #include <dalle2/pipeline/resize.hpp>
 #include <dalle2/pipeline/sampling.hpp>
@@ -42,15 +43,23 @@ struct Upsampler {
             const std::int64_t size = first.config.sample_size;
             return normal_pictures(generator, {batch, size, size, first.config.in_channels / 2});
         };
-        std::int64_t step = 0;
+        std::vector<std::int64_t> timesteps = sampler.timesteps(options.steps), last_timestep;
+        if (last) {
+            last_timestep = {timesteps.back()};
+            timesteps.pop_back();
+        }
+        const auto first_steps = static_cast<std::int64_t>(timesteps.size());
+        const std::int64_t batch = shape_of(pictures)[0];
+        UNetTimes<E> times(first, timesteps, batch);
+        UNetTimes<E> last_times(last ? *last : first, last_timestep, batch);
         return detail::run_diffusion(
             sampler, draw(), options,
-            [&](const Array& x, std::span<const double> timesteps) {
-                const bool is_last = ++step == options.steps && last;
-                const ProfileRegion network(is_last ? "super_res_last" : "super_res_first");
-                const UNet<E>& unet = is_last ? *last : first;
-                return E::to_array(
-                    unet(E::concatenate({E::from_array(x), enlarged}, -1), timesteps));
+            [&](const Array& x, const DenoisingStep& step) {
+                const bool is_first = step.index < first_steps;
+                const ProfileRegion network(is_first ? "super_res_first" : "super_res_last");
+                const auto input = E::concatenate({E::from_array(x), enlarged}, -1);
+                return E::to_array(is_first ? first(input, times.at(step.index))
+                                            : (*last)(input, last_times.at(0)));
             },
             draw);
     }

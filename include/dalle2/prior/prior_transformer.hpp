@@ -4,6 +4,7 @@
 
 #include <dalle2/clip/token_batch.hpp>
 #include <dalle2/nn/attention_mask.hpp>
+#include <dalle2/nn/keys_and_values.hpp>
 #include <dalle2/nn/layers.hpp>
 #include <dalle2/nn/timestep_embedding.hpp>
 
@@ -51,11 +52,17 @@ struct PriorBlock {
           ff_in(width, 4 * width),
           ff_out(4 * width, width) {}
 
-    // x [batch, tokens, width] → the same.
-    Tensor operator()(Tensor x, const Array& mask) const {
+    // x [batch, tokens, width] → the same. The tokens look at one another and, where `before` is
+    // not null, at the tokens before them. Where `seen` is not null, what later tokens see of them
+    // all is added to it.
+    Tensor operator()(Tensor x, const Array& mask, const KeysAndValues<E>* before,
+                      std::vector<KeysAndValues<E>>* seen) const {
         const Tensor h = norm1(x);
-        const Tensor attended = E::attention(attn1.to_q(h), attn1.to_k(h), attn1.to_v(h),
+        KeysAndValues<E> visible = {attn1.to_k(h), attn1.to_v(h)};
+        if (before) visible = before->followed_by(visible);
+        const Tensor attended = E::attention(attn1.to_q(h), visible.keys, visible.values,
                                              {.heads = heads, .mask = &mask});
+        if (seen) seen->push_back(std::move(visible));
         x = E::add(x, attn1.to_out[0](attended));
         return E::add(x, ff_out(E::activate(ff_in(norm3(x)), Activation::gelu)));
     }
@@ -68,6 +75,14 @@ struct PriorBlock {
         visitor("ff.net.0.proj", self.ff_in);
         visitor("ff.net.2", self.ff_out);
     }
+};
+
+// What of the prior's work depends on the text alone. The attention is causal and the text stands
+// first, so what its tokens become is the same in every step.
+template <Engine E>
+struct PreparedText {
+    std::vector<KeysAndValues<E>> seen;  // of the text's tokens, by each block
+    Array mask;                          // [batch, 3, tokens + 4]: what the last three tokens see
 };
 
 template <Engine E>
@@ -107,27 +122,69 @@ struct PriorTransformer {
             transformer_blocks.emplace_back(width, c.num_attention_heads);
     }
 
+    // The sequence that the blocks see, [batch, tokens + 4, width], is made of two parts: the
+    // text, and what changes from step to step.
+
+    // text_embedding [batch, embedding], text_states [batch, tokens, embedding]
+    // → [batch, tokens + 1, width].
+    Tensor text_tokens(const Tensor& text_embedding, const Tensor& text_states) const {
+        const std::int64_t tokens = E::shape(text_states)[1];
+        const Tensor h = E::concatenate(
+            {encoder_hidden_states_proj(text_states), as_tokens(embedding_proj(text_embedding))},
+            1);
+        // With fewer text tokens than the model was made for (padding left away), the added tokens
+        // keep the positions that they were trained at.
+        const Tensor all = E::value(positional_embedding);
+        const std::int64_t last = config.num_embeddings;
+        return E::add(
+            h, E::reshape(E::concatenate(
+                              {E::slice(all, 1, 0, tokens), E::slice(all, 1, last, last + 1)}, 1),
+                          {tokens + 1, width}));
+    }
+
+    // The time, the noisy embedding, and the token whose place the answer takes: x [batch,
+    // embedding], time [batch, width] → [batch, 3, width].
+    Tensor step_tokens(const Tensor& x, const Tensor& time) const {
+        const std::int64_t batch = E::shape(x)[0], first = config.num_embeddings + 1;
+        const Tensor h = E::concatenate(
+            {as_tokens(time), as_tokens(proj_in(x)), E::repeat(E::value(prd_embedding), batch)}, 1);
+        return E::add(h, E::reshape(E::slice(E::value(positional_embedding), 1, first, first + 3),
+                                    {3, width}));
+    }
+
+    // timesteps [rows] → [rows, width]; of all steps at once, if one likes.
+    Tensor prepare(std::span<const double> timesteps) const {
+        return time_embedding(E::from_array(sinusoidal_embedding(timesteps, width)));
+    }
+
+    // keep [batch · tokens] (0: padding). Where the first text stands for several, `first_rows`
+    // says for how many.
+    PreparedText<E> prepare(const Tensor& text_embedding, const Tensor& text_states,
+                            std::span<const std::int32_t> keep, std::int64_t first_rows = 1) const {
+        const std::int64_t batch = E::shape(text_states)[0], tokens = E::shape(text_states)[1];
+        PreparedText<E> prepared;
+        run_blocks(text_tokens(text_embedding, text_states),
+                   attention_mask(keep, batch, 0, tokens + 1, tokens + 1), {}, &prepared.seen);
+        for (KeysAndValues<E>& seen : prepared.seen) seen = repeat_first(seen, first_rows);
+        prepared.mask = attention_mask(repeat_first(keep, batch, first_rows),
+                                       batch + first_rows - 1, tokens + 1, 3, tokens + 4);
+        return prepared;
+    }
+
     // The clean image embedding, predicted from a noisy one: x [batch, embedding], in the prior's
-    // normalised space; one timestep for each of the batch; text_embedding [batch, embedding];
-    // text_states [batch, tokens, embedding]; keep [batch · tokens] (0: padding).
+    // normalised space; time [batch, width]; → [batch, embedding].
+    Tensor operator()(const Tensor& x, const Tensor& time, const PreparedText<E>& text) const {
+        return answer(run_blocks(step_tokens(x, time), text.mask, text.seen));
+    }
+
+    // The same with everything in one: a timestep for each of the batch, and the text as above.
     Tensor operator()(const Tensor& x, std::span<const double> timesteps,
                       const Tensor& text_embedding, const Tensor& text_states,
                       std::span<const std::int32_t> keep) const {
-        const Shape text_shape = E::shape(text_states);
-        const std::int64_t batch = text_shape[0], tokens = text_shape[1];
-        const Array mask = attention_mask(keep, batch, tokens);
-        const auto as_token = [&](const Tensor& t) { return E::reshape(t, {batch, 1, width}); };
-
-        const Tensor time = time_embedding(E::from_array(sinusoidal_embedding(timesteps, width)));
-        Tensor h = E::concatenate(
-            {encoder_hidden_states_proj(text_states), as_token(embedding_proj(text_embedding)),
-             as_token(time), as_token(proj_in(x)), E::repeat(E::value(prd_embedding), batch)},
-            1);  // [batch, tokens + 4, width]
-        h = E::add(h, positions(tokens));
-        for (const PriorBlock<E>& block : transformer_blocks) h = block(h, mask);
-        const std::int64_t query = tokens + config.additional_embeddings - 1;
-        const Tensor answer = E::slice(norm_out(h), 1, query, query + 1);
-        return proj_to_clip_embeddings(E::reshape(answer, {batch, width}));
+        const std::int64_t batch = E::shape(text_states)[0], tokens = E::shape(text_states)[1];
+        const Tensor h = E::concatenate(
+            {text_tokens(text_embedding, text_states), step_tokens(x, prepare(timesteps))}, 1);
+        return answer(run_blocks(h, attention_mask(keep, batch, 0, tokens + 4, tokens + 4)));
     }
 
     template <class Self, class Visitor>
@@ -146,26 +203,32 @@ struct PriorTransformer {
     }
 
 private:
-    // [tokens + 4, width]. With fewer text tokens than the model was made for (padding left away),
-    // the added tokens keep the positions that they were trained at.
-    Tensor positions(std::int64_t tokens) const {
-        const Tensor all = E::value(positional_embedding);
-        const std::int64_t last = config.num_embeddings + config.additional_embeddings;
-        const std::int64_t length = tokens + config.additional_embeddings;
-        if (tokens == config.num_embeddings) return E::reshape(all, {length, width});
-        return E::reshape(
-            E::concatenate(
-                {E::slice(all, 1, 0, tokens), E::slice(all, 1, config.num_embeddings, last)}, 1),
-            {length, width});
+    // [batch, width] → [batch, 1, width].
+    Tensor as_tokens(const Tensor& x) const { return E::reshape(x, {E::shape(x)[0], 1, width}); }
+
+    // h [batch, tokens, width]; `before` (empty: nothing) is what each block sees of the tokens
+    // before these, and `seen` collects what it shows to later ones.
+    Tensor run_blocks(Tensor h, const Array& mask, const std::vector<KeysAndValues<E>>& before = {},
+                      std::vector<KeysAndValues<E>>* seen = nullptr) const {
+        for (std::size_t i = 0; i < transformer_blocks.size(); ++i)
+            h = transformer_blocks[i](h, mask, before.empty() ? nullptr : &before.at(i), seen);
+        return h;
     }
 
-    // [batch, tokens + 4, tokens + 4]: causal, and padding hidden.
-    Array attention_mask(std::span<const std::int32_t> keep, std::int64_t batch,
-                         std::int64_t tokens) const {
-        const std::int64_t length = tokens + config.additional_embeddings;
-        const Array causal = causal_mask(length, masked_score);
-        const Array padding = padding_mask(keep, batch, 0, config.additional_embeddings);
-        return causal + padding;
+    // The last token of h, as an embedding.
+    Tensor answer(const Tensor& h) const {
+        const Shape shape = E::shape(h);
+        const Tensor last = E::slice(norm_out(h), 1, shape[1] - 1, shape[1]);
+        return proj_to_clip_embeddings(E::reshape(last, {shape[0], width}));
+    }
+
+    // [batch, queries, keys], for the tokens from `first` on: causal, and padding hidden.
+    static Array attention_mask(std::span<const std::int32_t> keep, std::int64_t batch,
+                                std::int64_t first, std::int64_t queries, std::int64_t keys) {
+        const std::int64_t tokens = static_cast<std::int64_t>(keep.size()) / batch;
+        const Array causal = xt::view(causal_mask(keys, masked_score), xt::all(),
+                                      xt::range(first, first + queries), xt::all());
+        return causal + padding_mask(keep, batch, 0, keys - tokens);
     }
 };
 

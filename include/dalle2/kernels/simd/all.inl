@@ -1,5 +1,8 @@
 // Every kernel family, written once over the vectors of the namespace that includes it.
+#include <dalle2/kernels/simd/bytes.inl>
 #include <dalle2/kernels/simd/gemm.inl>
+#include <dalle2/kernels/simd/int8.inl>
+#include <dalle2/kernels/simd/winograd.inl>
 #include <dalle2/kernels/simd/weight_gradient.inl>
 #include <dalle2/kernels/simd/math.inl>
 #include <dalle2/kernels/simd/elementwise.inl>
@@ -10,6 +13,8 @@
 template <class T>
 VectorKernels<T> table() {
     return {.conv_task = conv_task<T>,
+            .winograd_task = winograd_task<T, T>,
+            .winograd_int8_task = winograd_int8_task_of<T>(),
             .weight_pack_task = weight_pack_task<T>,
             .weight_multiply_task = weight_multiply_task<T>,
             .activate = activate<T>,

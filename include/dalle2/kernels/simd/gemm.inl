@@ -1,20 +1,60 @@
 // Matrix products whose left rows are found through pointers. Included inside a namespace and a target region.
 
+template <class T>
+DALLE2_INLINE void clear(T* at, int64 count) {
+    std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+// Sixteen outputs of one input, `stride` apart, those beyond `count` zero.
+DALLE2_INLINE void gather_outputs(const float* from, int64 stride, int64 count, float* to) {
+    if (count == panel_width) {
+        for (int i = 0; i < 16; i += lanes) store(to + i, load_strided(from + i * stride, stride));
+        return;
+    }
+    for (int64 i = 0; i < panel_width; ++i) to[i] = i < count ? from[i * stride] : 0.0f;
+}
+
+// What makes results of the sums of some columns, the last `left` of which may be missing.
+template <class T>
+struct ColumnTerms {
+    vf bias;
+
+    DALLE2_INLINE ColumnTerms(const GemmTile<T>& t, int column, int64 left)
+        : bias(t.bias == nullptr ? zero() : left >= lanes ? load(t.bias + column) : load(t.bias + column, left)) {}
+    DALLE2_INLINE vf result(const GemmTile<T>&, int, vf sum) const { return sum + bias; }
+};
+// The bytes b of a row stand for scale·(b - zero), so Σ (b - zero)·w = Σ b·w - zero·Σ w.
+template <>
+struct ColumnTerms<std::int8_t> {
+    vf bias, scale;
+    vi sums;
+
+    DALLE2_INLINE ColumnTerms(const GemmTile<std::int8_t>& t, int column, int64 left)
+        : bias(t.bias == nullptr ? zero() : left >= lanes ? load(t.bias + column) : load(t.bias + column, left)),
+          scale(load(t.column_scales + column)),
+          sums(load(t.column_sums + column)) {}
+    DALLE2_INLINE vf result(const GemmTile<std::int8_t>& t, int row, vi sum) const {
+        const ByteRange& range = t.row_ranges[row];
+        return fma(to_floats(minus_product(sum, sums, range.zero)), scale * set1(range.scale), bias);
+    }
+};
+
 // y[m][n] = Σ over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs.
 template <class T, int Rows, int Panels>
 void gemm_tile(const GemmTile<T>& t) {
     constexpr int per_panel = 16 / lanes, vectors = Panels * per_panel;
     constexpr int step = static_cast<int>(pair_size<T>);
-    vf acc[Rows][vectors];
+    using Sums = decltype(load(t.partial));
+    Sums acc[Rows][vectors];
     if (t.add_to_partial) {
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
             DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = load(t.partial + i * t.partial_stride + j * lanes);
     } else {
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
-            DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = zero();
+            DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = Sums{};
     }
     for (int64 tap = 0; tap < t.taps; ++tap) {
-        const T* x[Rows];
+        const typename Product<T>::Factor* x[Rows];
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i) x[i] = t.rows[i] + t.x_offset + tap * t.x_tap_stride;
         const T* w[Panels];
         DALLE2_UNROLL for (int j = 0; j < Panels; ++j) w[j] = t.w + j * t.panel_stride + tap * t.w_tap_stride;
@@ -36,15 +76,14 @@ void gemm_tile(const GemmTile<T>& t) {
     DALLE2_UNROLL for (int j = 0; j < vectors; ++j) {
         const int64 left = t.columns - j * lanes;
         if (left <= 0) break;
-        const bool whole = left >= lanes;
-        const vf bias = t.bias == nullptr ? zero() : whole ? load(t.bias + j * lanes) : load(t.bias + j * lanes, left);
+        const ColumnTerms<T> terms(t, j * lanes, left);
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i) {
             if (i >= t.valid_rows) break;
-            T* to = t.y + i * t.y_stride + j * lanes;
-            if (whole)
-                store(to, acc[i][j] + bias);
+            auto* to = t.y + i * t.y_stride + j * lanes;
+            if (left >= lanes)
+                store(to, terms.result(t, i, acc[i][j]));
             else
-                store(to, acc[i][j] + bias, left);
+                store(to, terms.result(t, i, acc[i][j]), left);
         }
     }
 }
@@ -78,19 +117,27 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     const int64 first_row = block % plan.strips * plan.rows_per_strip;
     const int64 out_rows = std::min(plan.rows_per_strip, plan.out_height - first_row);
     const int64 pixels = pictures * out_rows * plan.out_width;
-    const T** rows = reinterpret_cast<const T**>(scratch);
-    float* partial = reinterpret_cast<float*>(scratch + plan.partial_at);
-    T* copy = reinterpret_cast<T*>(scratch + plan.copy_at);
+    using Factor = typename Product<T>::Factor;
+    const Factor** rows = reinterpret_cast<const Factor**>(scratch);
+    ByteRange* ranges = reinterpret_cast<ByteRange*>(scratch + plan.ranges_at);
+    typename Product<T>::Sum* partial = reinterpret_cast<typename Product<T>::Sum*>(scratch + plan.partial_at);
+    Factor* copy = reinterpret_cast<Factor*>(scratch + plan.copy_at);
 
-    const T* source = plan.x + (first_picture * plan.height + first_row * plan.stride) * plan.width * plan.channels;
     int64 row_stride = plan.width * plan.channels, picture_stride = plan.height * row_stride;
+    const Factor* source;
     if (plan.copied) {
         const int64 in_rows = (out_rows - 1) * plan.stride + plan.kernel_height;
         const int64 in_columns = (plan.out_width - 1) * plan.stride + plan.kernel_width;
-        copy_padded(plan, first_picture, pictures, first_row * plan.stride - plan.pad_y, in_rows, in_columns, copy);
+        const int64 top = first_row * plan.stride - plan.pad_y;
+        if constexpr (std::is_same_v<T, std::int8_t>)
+            copy_as_bytes(plan, first_picture, pictures, top, in_rows, in_columns, pixels, copy, ranges);
+        else
+            copy_padded(plan, first_picture, pictures, top, in_rows, in_columns, copy);
         source = copy;
         row_stride = in_columns * plan.channels;
         picture_stride = in_rows * row_stride;
+    } else if constexpr (!std::is_same_v<T, std::int8_t>) {
+        source = plan.x + (first_picture * plan.height + first_row * plan.stride) * row_stride;
     }
     int64 pixel = 0;
     for (int64 b = 0; b < pictures; ++b)
@@ -106,13 +153,17 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     t.panel_stride = plan.panel_stride;
     t.y_stride = plan.out_channels;
     const int64 end = std::min(plan.panels, (group + 1) * plan.panels_per_group);
-    T* y = plan.y + ((first_picture * plan.out_height + first_row) * plan.out_width) * plan.out_channels;
+    auto* y = plan.y + ((first_picture * plan.out_height + first_row) * plan.out_width) * plan.out_channels;
     for (int64 panel = group * plan.panels_per_group; panel < end;) {
         const int64 count = next_panels(end - panel), tile_rows = rows_of_panels[count];
         const auto kernel = gemm_tile_of<T>(count);
         const int64 column = panel * panel_width;
         t.columns = std::min(plan.out_channels - column, count * panel_width);
         t.bias = plan.bias ? plan.bias + column : nullptr;
+        if constexpr (std::is_same_v<T, std::int8_t>) {
+            t.column_scales = plan.column_scales + column;
+            t.column_sums = plan.column_sums + column;
+        }
         t.partial_stride = count * panel_width;
         for (int64 tap = 0; tap < plan.kernel_height; tap += plan.taps_per_chunk)
             for (int64 k = 0; k < plan.run; k += plan.run_per_chunk) {
@@ -124,6 +175,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                 const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
                 for (int64 m = 0; m < pixels; m += tile_rows) {
                     t.rows = rows + m;
+                    t.row_ranges = ranges + m;
                     t.valid_rows = std::min(tile_rows, pixels - m);
                     t.partial = partial + m * t.partial_stride;
                     t.y = last ? y + m * plan.out_channels + column : nullptr;

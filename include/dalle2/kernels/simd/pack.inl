@@ -1,14 +1,5 @@
 // Packing of weights. Included inside a namespace and a target region.
 
-// Sixteen outputs of one input, `stride` apart, those beyond `count` zero.
-DALLE2_INLINE void gather_outputs(const float* from, int64 stride, int64 count, float* to) {
-    if (count == panel_width) {
-        for (int i = 0; i < 16; i += lanes) store(to + i, load_strided(from + i * stride, stride));
-        return;
-    }
-    for (int64 i = 0; i < panel_width; ++i) to[i] = i < count ? from[i * stride] : 0.0f;
-}
-
 template <class T>
 void pack_task(const PackSource<T>& source, T* to, int64 panel) {
     constexpr int64 pair = pair_size<T>;

@@ -126,5 +126,52 @@ DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to
     }
 }
 
+// Whole numbers: sums of products of bytes.
+DALLE2_INLINE vi load(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+DALLE2_INLINE void store(std::int32_t* p, vi a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a); }
+DALLE2_INLINE vf to_floats(vi a) { return _mm256_cvtepi32_ps(a); }
+// a - b · factor
+DALLE2_INLINE vi minus_product(vi a, vi b, std::int32_t factor) {
+    return _mm256_sub_epi32(a, _mm256_mullo_epi32(b, _mm256_set1_epi32(factor)));
+}
+// Whole numbers from 0 to 255.
+DALLE2_INLINE void store_bytes(std::uint8_t* p, vf a) {
+    const vi whole = _mm256_cvttps_epi32(a);
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+}
+
+DALLE2_INLINE int four_bits(const std::uint8_t* p) {
+    int bits;
+    __builtin_memcpy(&bits, p, 4);
+    return bits;
+}
+#if DALLE2_HAVE_VNNI
+struct Fours {
+    vi v;
+};
+DALLE2_INLINE Fours load_weights(const std::int8_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
+DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) { return {_mm256_set1_epi32(four_bits(p))}; }
+DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) { return _mm256_dpbusd_avx_epi32(acc, x.v, w.v); }
+#else
+// Widened to 16 bits: vpmaddubsw would saturate.
+struct Fours {
+    vi even, odd;
+};
+DALLE2_INLINE Fours load_weights(const std::int8_t* p) {
+    const vi v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), _mm256_srai_epi16(v, 8)};
+}
+DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) {
+    const vi v = _mm256_set1_epi32(four_bits(p));
+    return {_mm256_and_si256(v, _mm256_set1_epi16(255)), _mm256_srli_epi16(v, 8)};
+}
+DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) {
+    return _mm256_add_epi32(_mm256_add_epi32(acc, _mm256_madd_epi16(x.even, w.even)), _mm256_madd_epi16(x.odd, w.odd));
+}
+#endif
+
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 6};

@@ -142,6 +142,49 @@ DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to
                       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)));
 }
 
+// Whole numbers: sums of products of bytes.
+DALLE2_INLINE vi load(const std::int32_t* p) { return _mm512_loadu_si512(p); }
+DALLE2_INLINE void store(std::int32_t* p, vi a) { _mm512_storeu_si512(p, a); }
+DALLE2_INLINE vf to_floats(vi a) { return _mm512_cvtepi32_ps(a); }
+// a - b · factor
+DALLE2_INLINE vi minus_product(vi a, vi b, std::int32_t factor) {
+    return _mm512_sub_epi32(a, _mm512_mullo_epi32(b, _mm512_set1_epi32(factor)));
+}
+// Whole numbers from 0 to 255.
+DALLE2_INLINE void store_bytes(std::uint8_t* p, vf a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(a)));
+}
+
+DALLE2_INLINE int four_bits(const std::uint8_t* p) {
+    int bits;
+    __builtin_memcpy(&bits, p, 4);
+    return bits;
+}
+#if DALLE2_HAVE_VNNI
+struct Fours {
+    vi v;
+};
+DALLE2_INLINE Fours load_weights(const std::int8_t* p) { return {_mm512_loadu_si512(p)}; }
+DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) { return {_mm512_set1_epi32(four_bits(p))}; }
+DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) { return _mm512_dpbusd_epi32(acc, x.v, w.v); }
+#else
+// Widened to 16 bits: vpmaddubsw would saturate.
+struct Fours {
+    vi even, odd;
+};
+DALLE2_INLINE Fours load_weights(const std::int8_t* p) {
+    const vi v = _mm512_loadu_si512(p);
+    return {_mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8), _mm512_srai_epi16(v, 8)};
+}
+DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) {
+    const vi v = _mm512_set1_epi32(four_bits(p));
+    return {_mm512_and_si512(v, _mm512_set1_epi16(255)), _mm512_srli_epi16(v, 8)};
+}
+DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) {
+    return _mm512_add_epi32(_mm512_add_epi32(acc, _mm512_madd_epi16(x.even, w.even)), _mm512_madd_epi16(x.odd, w.odd));
+}
+#endif
+
 inline constexpr int max_panels = 4;
 // Rows that the micro-kernel of n panels takes.
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 12, 12, 8, 6};

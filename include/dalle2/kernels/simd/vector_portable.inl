@@ -102,5 +102,41 @@ DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to
     }
 }
 
+// Whole numbers: sums of products of bytes.
+DALLE2_INLINE vi load(const std::int32_t* p) {
+    vi a;
+    __builtin_memcpy(&a, p, 16);
+    return a;
+}
+DALLE2_INLINE void store(std::int32_t* p, vi a) { __builtin_memcpy(p, &a, 16); }
+DALLE2_INLINE vf to_floats(vi a) { return __builtin_convertvector(a, vf); }
+// a - b · factor
+DALLE2_INLINE vi minus_product(vi a, vi b, std::int32_t factor) { return a - b * factor; }
+// Whole numbers from 0 to 255.
+DALLE2_INLINE void store_bytes(std::uint8_t* p, vf a) {
+    for (int i = 0; i < 4; ++i) p[i] = static_cast<std::uint8_t>(a[i]);
+}
+
+// A byte times a weight fits into 16 bits.
+typedef std::int16_t vw __attribute__((vector_size(16)));
+struct Fours {
+    vw even, odd;
+};
+DALLE2_INLINE Fours load_weights(const std::int8_t* p) {
+    vw a;
+    __builtin_memcpy(&a, p, 16);
+    return {(a << 8) >> 8, a >> 8};
+}
+DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, p, 4);
+    const vw a = reinterpret_cast<vw>(vi{bits, bits, bits, bits});
+    return {a & 255, (a >> 8) & 255};
+}
+DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) {
+    const vi even = reinterpret_cast<vi>(x.even * w.even), odd = reinterpret_cast<vi>(x.odd * w.odd);
+    return acc + (((even << 16) >> 16) + (even >> 16)) + (((odd << 16) >> 16) + (odd >> 16));
+}
+
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 2};

@@ -64,11 +64,6 @@ DALLE2_INLINE void pack_pairs(const bfloat16* a, const bfloat16* b, int64 count,
     }
 }
 
-template <class T>
-DALLE2_INLINE void clear(T* at, int64 count) {
-    std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
-}
-
 // Packs one row of one group: of x, or of dy.
 template <class T>
 void weight_pack_task(const WeightPlan<T>& p, int64 task) {

@@ -1,0 +1,86 @@
+// The fast engine with int8 weights where they serve: tensors are bfloat16, and a linear layer or a
+// convolution holds its weights as int8 or as bfloat16, whichever was chosen for it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/int8_rule.hpp>
+#include <dalle2/engine/weight_origin.hpp>
+
+namespace dalle2 {
+
+class Int8Parameter : public CpuParameter<bfloat16> {
+public:
+    using CpuParameter::CpuParameter;
+
+    // values: row-major, in the order of shape(), which must be that of a matrix or a convolution.
+    void load_int8(const float* values) {
+        const Shape& s = shape();
+        const bool convolution = kind() == ParameterKind::convolution;
+        int8_ = kernels::pack_int8_weights(values, s[0], s[1], convolution ? s[2] : 1,
+                                           convolution ? s[3] : 1);
+    }
+    bool is_int8() const { return !int8_.empty(); }
+    const kernels::Int8Weights& int8() const { return int8_; }
+
+    // The inverse of load_int8 or of load, but for rounding.
+    std::vector<float> store() const {
+        if (!is_int8()) return CpuParameter::store();
+        std::vector<float> values(static_cast<std::size_t>(element_count(shape())));
+        kernels::unpack_int8_weights(int8_, values.data());
+        return values;
+    }
+
+private:
+    kernels::Int8Weights int8_;
+};
+
+template <>
+struct Cpu<std::int8_t> : Cpu<bfloat16> {
+    using Parameter = Int8Parameter;
+
+    // Chooses int8 where the file did; where it knows no int8, by the rule for weights alone.
+    static void load(Parameter& parameter, const Array& values, const WeightOrigin& origin = {}) {
+        using Precision = WeightOrigin::Precision;
+        check_parameter_shape(parameter.shape(), shape_of(values));
+        const bool int8 = origin.precision == Precision::undecided
+                              ? takes_int8_unmeasured(values, parameter.kind())
+                              : origin.precision == Precision::int8 && can_be_int8(parameter);
+        if (int8)
+            parameter.load_int8(values.data());
+        else
+            parameter.load(values.data());
+    }
+    static Array store(const Parameter& parameter) {
+        Array array = make_array(parameter.shape());
+        const std::vector<float> values = parameter.store();
+        std::copy(values.begin(), values.end(), array.begin());
+        return array;
+    }
+
+    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
+        return weight.is_int8() ? linear_with(weight.int8(), x, weight.shape(), bias)
+                                : Cpu<bfloat16>::linear(x, weight, bias);
+    }
+    static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Conv2dOptions& o) {
+        return weight.is_int8() ? conv2d_with(weight.int8(), x, weight.shape(), bias, o)
+                                : Cpu<bfloat16>::conv2d(x, weight, bias, o);
+    }
+
+private:
+    // Whether its sums fit; a file may say int8 of any tensor.
+    static bool can_be_int8(const Parameter& parameter) {
+        const Shape& s = parameter.shape();
+        if (parameter.kind() == ParameterKind::matrix) return kernels::fits_int8(s[1], 1, 1);
+        return parameter.kind() == ParameterKind::convolution &&
+               kernels::fits_int8(s[1], s[2], s[3]);
+    }
+};
+
+static_assert(Engine<Cpu<std::int8_t>>);
+
+}  // namespace dalle2

@@ -1,0 +1,62 @@
+// Weights as int8 in a file: a tensor "w" of I8 and beside it "w_scale", one float for each output
+// (each index of the first axis). The weight is the product of both.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <dalle2/core/array.hpp>
+#include <dalle2/core/error.hpp>
+
+namespace dalle2 {
+
+inline std::string int8_scale_name(const std::string& weight) { return weight + "_scale"; }
+
+// What a file that was made for int8 says of itself in its metadata, under the key "int8".
+inline constexpr const char* int8_metadata_key = "int8";
+inline constexpr const char* int8_metadata_text =
+    "a weight w of type I8 stands for w times w_scale, one scale for each output";
+
+struct Int8Tensor {
+    std::vector<std::int8_t> values;  // -127 to 127
+    std::vector<float> scales;
+};
+
+// Rounds weights [out, ...], all finite: the largest of an output becomes 127.
+inline Int8Tensor to_int8(const Array& weight) {
+    const std::size_t out = weight.shape()[0], run = out ? weight.size() / out : 0;
+    Int8Tensor made;
+    made.values.reserve(weight.size());
+    for (std::size_t o = 0; o < out; ++o) {
+        const float* row = weight.data() + o * run;
+        float most = 0;
+        for (std::size_t i = 0; i < run; ++i) most = std::max(most, std::abs(row[i]));
+        const float scale = std::max(most / 127.0f, std::numeric_limits<float>::min());
+        const float inverse = 1.0f / scale;
+        for (std::size_t i = 0; i < run; ++i)
+            made.values.push_back(static_cast<std::int8_t>(
+                std::clamp(std::nearbyint(row[i] * inverse), -127.0f, 127.0f)));
+        made.scales.push_back(scale);
+    }
+    return made;
+}
+
+// whole [out, ...] times scales [out]. Throws FormatError, naming `where`, for a scale that is no
+// positive number.
+inline void multiply_by_scales(Array& whole, const Array& scales, const std::string& where) {
+    const std::size_t out = scales.size(), run = out ? whole.size() / out : 0;
+    for (std::size_t o = 0; o < out; ++o) {
+        const float scale = scales.data()[o];
+        if (!(scale > 0 && std::isfinite(scale)))
+            throw FormatError(where + ": the scale of output " + std::to_string(o) + " is " +
+                              std::to_string(scale) + "; expected a positive number");
+        for (std::size_t i = 0; i < run; ++i) whole.data()[o * run + i] *= scale;
+    }
+}
+
+}  // namespace dalle2

@@ -1,0 +1,95 @@
+// Linear layers and convolutions with int8 weights. Inputs and outputs are bfloat16; on the way
+// each input number becomes a byte, except in 3×3 convolutions, where products of bytes are at most
+// twice as fast as those of bfloat16 and Winograd's method with these three times. The range that
+// bytes cover is that of a whole picture for a convolution, that of a pixel (a row of a linear
+// layer) where no neighbours meet. Results are the same bits for any number of threads; what is not
+// finite makes its picture or row NaN.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include <dalle2/kernels/gemm.hpp>
+#include <dalle2/kernels/int8_weights.hpp>
+#include <dalle2/kernels/plain_pack.hpp>
+
+namespace dalle2::kernels {
+
+// Whether all sums of such a layer fit into 32 bits.
+inline bool fits_int8(int64 in, int64 kernel_height, int64 kernel_width) {
+    return in * kernel_height * kernel_width <= longest_int8_sum;
+}
+
+// Rounds w [out, in, kernel_height, kernel_width]. Weights that are scale·q already come out as the
+// same q. The sizes must fit (see above).
+inline Int8Weights pack_int8_weights(const float* w, int64 out, int64 in, int64 kernel_height,
+                                     int64 kernel_width) {
+    const PackedLayout<std::int8_t> layout = {out, in, kernel_height, kernel_width};
+    AlignedBuffer<std::int8_t> packed(layout.size());
+    AlignedBuffer<float> scales(layout.panels() * panel_width);
+    AlignedBuffer<std::int32_t> sums(layout.panels() * panel_width);
+    const auto task = vector_kernels<std::int8_t>().pack_task;
+    parallel_for(layout.panels(), [&](int64 panel, int) {
+        task(w, layout, panel, packed.get(), scales.get(), sums.get());
+    });
+    return {{layout, std::move(packed)}, std::move(scales), std::move(sums)};
+}
+
+// w [out, in, kernel_height, kernel_width] = scale·q.
+inline void unpack_int8_weights(const Int8Weights& weights, float* w) {
+    const PackedWeights<std::int8_t>& packed = weights.packed();
+    plain::unpack(packed, w);
+    const int64 run = packed.in_channels() * packed.kernel_height() * packed.kernel_width();
+    for (int64 o = 0; o < packed.out_channels(); ++o, w += run)
+        for (int64 i = 0; i < run; ++i) w[i] *= weights.scales()[o];
+}
+
+namespace detail {
+
+// What bytes stand for in each picture of x [pictures, elements].
+inline std::vector<ByteRange> picture_ranges(int64 pictures, int64 elements, const bfloat16* x) {
+    constexpr int64 most = 1 << 14;
+    const int64 pieces = std::max<int64>(1, (elements + most - 1) / most);
+    std::vector<Extremes> extremes(static_cast<std::size_t>(pictures * pieces));
+    const auto find = vector_kernels<std::int8_t>().extremes;
+    parallel_for(pictures * pieces, [&](int64 task, int) {
+        const int64 begin = task % pieces * most;
+        extremes[static_cast<std::size_t>(task)] =
+            find(std::min(most, elements - begin), x + task / pieces * elements + begin);
+    });
+    std::vector<ByteRange> ranges;
+    for (auto piece = extremes.begin(); piece != extremes.end(); piece += pieces) {
+        Extremes all;
+        for (int64 i = 0; i < pieces; ++i) all.add(piece[i]);
+        ranges.push_back(byte_range(all));
+    }
+    return ranges;
+}
+
+}  // namespace detail
+
+// y = x ∗ w + bias; the bias [out] may be null. By the fastest method, unless one is named.
+inline void conv2d(const Conv2dShape& s, const bfloat16* x, const Int8Weights& w, const float* bias,
+                   bfloat16* y, std::optional<fast::ConvMethod> named = std::nullopt) {
+    ConvProblem<std::int8_t> problem = fast::conv_problem<std::int8_t>(s, x, w.packed(), bias, y);
+    problem.column_scales = w.scales(), problem.column_sums = w.sums();
+    const fast::ConvMethod method = named.value_or(fast::conv_method(problem));
+    std::vector<ByteRange> ranges;
+    if (method == fast::ConvMethod::direct &&
+        (s.kernel_height != 1 || s.kernel_width != 1 || s.stride != 1 || s.padding != 0)) {
+        ranges = detail::picture_ranges(s.batch, s.height * s.width * s.in_channels, x);
+        problem.picture_ranges = ranges.data();
+    }
+    fast::run(problem, method);
+}
+
+// y [rows, out] = x [rows, in] · wᵀ + bias.
+inline void linear(int64 rows, const bfloat16* x, const Int8Weights& w, const float* bias,
+                   bfloat16* y) {
+    conv2d({.batch = rows,
+            .in_channels = w.packed().in_channels(),
+            .out_channels = w.packed().out_channels()},
+           x, w, bias, y);
+}
+
+}  // namespace dalle2::kernels

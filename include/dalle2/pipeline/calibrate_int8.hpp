@@ -1,0 +1,270 @@
+// Which layers of a model take int8 weights, by a measurement: the model draws two small pictures,
+// and each network keeps as many layers in int8 as leave its output what it is in bfloat16, up to a
+// stated noise.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dalle2/core/random.hpp>
+#include <dalle2/core/stop_scope.hpp>
+#include <dalle2/engine/int8_calibration.hpp>
+#include <dalle2/pipeline/part_loader.hpp>
+
+namespace dalle2 {
+
+struct CalibrationOptions {
+    std::string variant = "";
+    // Of each network's output in int8, against bfloat16.
+    double least_decibels = 31;
+    std::int64_t steps = 2;  // of each stage
+    // Told what happens, such as "decoder", "decoder, 260 layers in int8".
+    std::function<void(const std::string&)> on_step = nullptr;
+    std::stop_token stop = {};
+};
+
+// Of one network.
+struct Int8Choice {
+    std::set<std::string> weights;  // those that become int8
+    std::int64_t candidates = 0;    // weights that could
+    double decibels = 0;            // of the output, with these weights in int8
+    // In the measured runs, of layers that could be int8 and of those that are.
+    double candidate_multiply_adds = 0, int8_multiply_adds = 0;
+};
+
+namespace detail {
+
+// The signal to noise of the worst of a batch, in dB.
+inline double worst_decibels(const Array& expected, const Array& found) {
+    const std::size_t batch = expected.shape()[0], each = expected.size() / batch;
+    double worst = HUGE_VAL;
+    for (std::size_t b = 0; b < batch; ++b) {
+        double signal = 0, error = 0;
+        for (std::size_t i = b * each; i < (b + 1) * each; ++i) {
+            const double right = expected.data()[i], difference = found.data()[i] - right;
+            signal += right * right;
+            error += difference * difference;
+        }
+        worst = std::min(worst, decibels(signal, error));
+    }
+    return worst;
+}
+
+// Colours that change across the picture, with an edge: for an image encoder to look at.
+inline Picture calibration_picture() {
+    Picture picture{64, 64, std::vector<std::uint8_t>(64 * 64 * 3)};
+    for (int y = 0; y < 64; ++y)
+        for (int x = 0; x < 64; ++x) {
+            const bool disc = (x - 32) * (x - 32) + (y - 32) * (y - 32) < 300;
+            const int colour[3] = {4 * x, 4 * y, 2 * (x + y)};
+            for (int c = 0; c < 3; ++c)
+                picture.pixel(x, y)[c] =
+                    static_cast<std::uint8_t>(disc ? 255 - colour[c] : colour[c]);
+        }
+    return picture;
+}
+
+// Runs each network of a model on the inputs that it meets when the model draws, one network in
+// memory at a time, and chooses its layers.
+class Int8Calibrator {
+    using E = Int8Calibration;
+
+public:
+    Int8Calibrator(const std::filesystem::path& path, const CalibrationOptions& options)
+        : options_(options), parts_(path, load_options()) {}
+
+    std::map<std::string, Int8Choice> operator()() {
+        const Int8CalibrationLog::Scope scope(log_);
+        const StopScope stopping(options_.stop);
+        encode_texts();
+        const ModelDirectory& directory = parts_.directory;
+        if (directory.has("image_encoder") && directory.has("feature_extractor")) encode_picture();
+        if (directory.has("prior")) run_prior();
+        run_decoder();
+        run_upsampler();
+        return choices_;
+    }
+
+private:
+    LoadOptions load_options() {
+        LoadOptions load;
+        load.variant = options_.variant;
+        load.on_component = [this](const std::string& component) {
+            log_.begin(component);
+            tell(component);
+        };
+        return load;
+    }
+    void tell(const std::string& text) const {
+        if (options_.on_step) options_.on_step(text);
+    }
+    SamplingOptions sampling(double guidance_scale) const {
+        return {.steps = options_.steps, .guidance_scale = guidance_scale, .stop = options_.stop};
+    }
+    static Array as_batch(const Array& x) { return reshaped(x, {1, element_count(shape_of(x))}); }
+
+    void encode_texts() {
+        const ClipTokenizer tokenizer = parts_.tokenizer();
+        const auto encoder = parts_.text_encoder();
+        const TokenBatch tokens = token_batch(
+            tokenizer, {"a red apple on a blue background", "a painting of a fox in the snow"});
+        choose("text_encoder", [&] { return encode_text(encoder, tokens).hidden_states; });
+        log_.measuring = true;
+        text_ = encode_text(encoder, tokens);
+        unconditional_ = encode_text(encoder, token_batch(tokenizer, {""}));
+    }
+    void encode_picture() {
+        const auto encoder = parts_.picture_encoder();
+        const std::vector<Picture> pictures(2, calibration_picture());
+        choose("image_encoder", [&] { return encode_pictures(encoder, pictures); });
+        log_.measuring = true;
+        embedding_ = encode_pictures(encoder, pictures);
+    }
+    void run_prior() {
+        const auto prior = parts_.prior();
+        embedding_ = prior.sample(text_, unconditional_, generator_,
+                                  sampling(parts_.configs.defaults.prior_guidance_scale));
+        const Array x = generator_.normal(shape_of(embedding_));
+        choose("prior", [&] {
+            return E::to_array(prior.transformer(E::from_array(x), timesteps,
+                                                 E::from_array(text_.text_embedding),
+                                                 E::from_array(text_.hidden_states), text_.keep));
+        });
+    }
+    void run_decoder() {
+        const auto decoder = parts_.decoder();
+        small_ = decoder.sample(embedding_, text_, unconditional_, generator_,
+                                sampling(parts_.configs.defaults.decoder_guidance_scale));
+        const auto condition = [&] {
+            return decoder.text_projection(E::from_array(embedding_),
+                                           E::from_array(text_.text_embedding),
+                                           E::from_array(text_.hidden_states));
+        };
+        choose("text_proj", [&] {
+            const DecoderCondition<E> made = condition();
+            const Array context = as_batch(E::to_array(made.context)),
+                        time = as_batch(E::to_array(made.time));
+            return Array(xt::concatenate(xt::xtuple(context, time), 1));
+        });
+        log_.measuring = true;
+        const DecoderCondition<E> made = condition();
+        const auto tokens =
+            static_cast<std::size_t>(E::shape(made.context)[0] * E::shape(made.context)[1]);
+        const std::vector<std::int32_t> keep(tokens, 1);
+        const Array x = noisy(small_, decoder.unet.config.in_channels);
+        choose("decoder", [&] {
+            return E::to_array(decoder.unet(E::from_array(x), timesteps, &made.time,
+                                            {.tokens = &made.context, .keep = keep}));
+        });
+    }
+    void run_upsampler() {
+        const auto upsampler = parts_.upsampler();
+        const Array pictures = upsampler.sample(small_, generator_, sampling(1.0));
+        const Array x = noisy(pictures, upsampler.first.config.in_channels / 2);
+        const Array enlarged = upsampler.enlarge(small_);
+        const auto run = [&](const UNet<E>& unet) {
+            return E::to_array(
+                unet(E::concatenate({E::from_array(x), E::from_array(enlarged)}, -1), timesteps));
+        };
+        choose("super_res_first", [&] { return run(upsampler.first); });
+        if (upsampler.last) choose("super_res_last", [&] { return run(*upsampler.last); });
+    }
+
+    // What stands for a sample on its way: the first of the batch mostly noise, the second nearly
+    // clean.
+    Array noisy(const Array& pictures, std::int64_t channels) {
+        Shape shape = shape_of(pictures);
+        shape.back() = channels;
+        Array x = generator_.normal(shape);
+        const std::size_t half = x.size() / 2;
+        for (std::size_t i = half; i < x.size(); ++i)
+            x.data()[i] =
+                0.1f * x.data()[i] + (x.size() == pictures.size() ? pictures.data()[i] : 0.0f);
+        return x;
+    }
+
+    // run() is what the network `component` makes of one batch. All candidates become int8; while
+    // the output is too noisy, those that add the most noise for the work that they save go back.
+    template <class Run>
+    void choose(const std::string& component, const Run& run) {
+        log_.measuring = true;
+        const Array expected = run();
+        log_.measuring = false;
+        const auto found = log_.layers().find(component);
+        Int8Choice& choice = choices_[component];
+        choice.decibels = HUGE_VAL;
+        if (found == log_.layers().end()) return;
+        struct Candidate {
+            double noise, work;  // relative to its output; multiply-adds
+            std::string name;
+            Int8Measurement* measured;
+        };
+        std::vector<Candidate> candidates;
+        for (const auto& [name, measured] : found->second) {
+            const auto work = static_cast<double>(measured->multiply_adds);
+            const double noise = std::pow(10.0, -measured->decibels / 10);
+            ++choice.candidates;
+            choice.candidate_multiply_adds += work;
+            if (work > 0 && std::isfinite(noise))  // it was run, and gave numbers
+                candidates.push_back({noise, work, name, measured.get()});
+        }
+        // The noisiest for their work last.
+        std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
+            return std::pair(a.noise / a.work, a.name) < std::pair(b.noise / b.work, b.name);
+        });
+        for (Candidate& candidate : candidates) candidate.measured->chosen = true;
+        for (;;) {
+            tell(component + ", " + std::to_string(candidates.size()) + " of " +
+                 std::to_string(choice.candidates) + " layers in int8");
+            choice.decibels = worst_decibels(expected, run());
+            if (choice.decibels >= options_.least_decibels || candidates.empty()) break;
+            double noise = 0;
+            for (const Candidate& candidate : candidates) noise += candidate.noise;
+            // As if noise of layers added up; then it is measured again.
+            const double wanted =
+                0.97 * noise * std::pow(10.0, (choice.decibels - options_.least_decibels) / 10);
+            while (!candidates.empty() && !(noise <= wanted)) {
+                noise -= candidates.back().noise;
+                candidates.back().measured->chosen = false;
+                candidates.pop_back();
+            }
+        }
+        for (const Candidate& candidate : candidates) {
+            choice.weights.insert(candidate.name);
+            choice.int8_multiply_adds += candidate.work;
+        }
+    }
+
+    static constexpr double middle[] = {500, 50};  // of a thousand timesteps
+    static constexpr std::span<const double> timesteps{middle};
+
+    const CalibrationOptions& options_;
+    Int8CalibrationLog log_;
+    PartLoader<E> parts_;
+    TorchGenerator generator_{1};
+    EncodedText text_, unconditional_;
+    Array embedding_, small_;
+    std::map<std::string, Int8Choice> choices_;
+};
+
+}  // namespace detail
+
+// The choice for each network of a model directory, by the name of its component. Deterministic.
+// Throws as PartLoader does, and Cancelled.
+inline std::map<std::string, Int8Choice> calibrate_int8(const std::filesystem::path& path,
+                                                        const CalibrationOptions& options = {}) {
+    return detail::Int8Calibrator(path, options)();
+}
+
+}  // namespace dalle2

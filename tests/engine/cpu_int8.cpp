@@ -1,0 +1,184 @@
+// The engine with int8 weights against the Reference engine, in decibels, and its choice of layers.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include <dalle2/core/thread_scope.hpp>
+#include <dalle2/engine/cpu_int8.hpp>
+#include <dalle2/engine/reference.hpp>
+
+using namespace dalle2;
+
+namespace {
+
+using E = Cpu<std::int8_t>;
+using Precision = WeightOrigin::Precision;
+
+Array normals(const Shape& shape, unsigned seed, float deviation = 1.0f, float mean = 0.0f) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal(mean, deviation);
+    Array x = make_array(shape);
+    for (float& value : x) value = static_cast<float>(static_cast<bfloat16>(normal(generator)));
+    return x;
+}
+
+template <class Engine>
+typename Engine::Parameter parameter(const Array& values, ParameterKind kind) {
+    typename Engine::Parameter made(shape_of(values), kind);
+    if constexpr (std::is_same_v<Engine, E>)
+        E::load(made, values, {"weight", Precision::int8});
+    else
+        Engine::load(made, values);
+    return made;
+}
+
+double signal_to_noise(const Array& found, const Array& expected) {
+    REQUIRE(shape_of(found) == shape_of(expected));
+    double signal = 0, noise = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        const double error = double{found.data()[i]} - double{expected.data()[i]};
+        signal += double{expected.data()[i]} * double{expected.data()[i]};
+        noise += error * error;
+    }
+    return decibels(signal, noise);
+}
+
+Array linear(const Array& x, const Array& weight, const Array& bias) {
+    const auto w = parameter<E>(weight, ParameterKind::matrix);
+    const auto b = parameter<E>(bias, ParameterKind::vector);
+    CHECK(w.is_int8());
+    CHECK(!b.is_int8());
+    return E::to_array(E::linear(E::from_array(x), w, &b));
+}
+Array reference_linear(const Array& x, const Array& weight, const Array& bias) {
+    const auto b = parameter<Reference>(bias, ParameterKind::vector);
+    return Reference::linear(x, parameter<Reference>(weight, ParameterKind::matrix), &b);
+}
+
+}  // namespace
+
+TEST_CASE("linear layers of any size keep 30 dB in int8") {
+    for (const auto& [rows, in, out] : std::vector<std::array<std::int64_t, 3>>{
+             {1, 64, 64}, {1, 7, 65}, {7, 33, 17}, {13, 129, 97}, {67, 1031, 130}, {65, 20, 1}}) {
+        CAPTURE(rows);
+        CAPTURE(in);
+        CAPTURE(out);
+        const Array x = normals({1, rows, in}, 1), w = normals({out, in}, 2), b = normals({out}, 3);
+        CHECK(signal_to_noise(linear(x, w, b), reference_linear(x, w, b)) > 30);
+    }
+}
+
+TEST_CASE("rows of very different sizes each keep their digits") {
+    Array x = normals({3, 96}, 1);
+    for (std::size_t i = 0; i < 96; ++i) {
+        x(0, i) *= 1e-20f;
+        x(2, i) *= 1e20f;
+    }
+    x = E::to_array(E::from_array(x));
+    const Array w = normals({40, 96}, 2), b = make_array({40});
+    const Array found = linear(x, w, b), expected = reference_linear(x, w, b);
+    for (std::int64_t row = 0; row < 3; ++row) {
+        const auto one = [&](const Array& all) { return Array(xt::view(all, row)); };
+        CHECK(signal_to_noise(one(found), one(expected)) > 30);
+    }
+}
+
+TEST_CASE("convolutions of any size keep 30 dB in int8, with a mean and without") {
+    struct Case {
+        std::int64_t batch, height, width, in, out, kernel, stride, padding;
+    };
+    for (const Case& c : std::vector<Case>{{2, 5, 7, 3, 5, 3, 1, 1},
+                                           {1, 8, 8, 32, 64, 3, 1, 1},
+                                           {3, 4, 3, 17, 33, 1, 1, 0},
+                                           {1, 9, 6, 65, 7, 3, 1, 1},
+                                           {2, 15, 15, 3, 21, 5, 5, 0},
+                                           {1, 8, 10, 6, 13, 3, 2, 1},
+                                           {1, 2, 67, 4, 66, 3, 1, 1}})
+        for (const float mean : {0.0f, 3.0f, -3.0f}) {
+            CAPTURE(c.in);
+            CAPTURE(c.kernel);
+            CAPTURE(mean);
+            const Array x = normals({c.batch, c.height, c.width, c.in}, 1, 1.0f, mean);
+            const Array w = normals({c.out, c.in, c.kernel, c.kernel}, 2), b = normals({c.out}, 3);
+            const Conv2dOptions options = {.stride = c.stride, .padding = c.padding};
+            const auto bias = parameter<E>(b, ParameterKind::vector);
+            const auto reference_bias = parameter<Reference>(b, ParameterKind::vector);
+            const auto weight = parameter<E>(w, ParameterKind::convolution);
+            const auto reference_weight = parameter<Reference>(w, ParameterKind::convolution);
+            CHECK(weight.is_int8());
+            CHECK(signal_to_noise(
+                      E::to_array(E::conv2d(E::from_array(x), weight, &bias, options)),
+                      Reference::conv2d(x, reference_weight, &reference_bias, options)) > 30);
+        }
+}
+
+TEST_CASE("an input of zeros gives the bias") {
+    const Array b = normals({9}, 3);
+    const Array y = linear(make_array({2, 5}), normals({9, 5}, 2), b);
+    for (std::int64_t i = 0; i < 9; ++i) CHECK(y(1, i) == b(i));
+}
+
+TEST_CASE("int8 weights are chosen where they are faster and hardly change") {
+    const auto chosen = [](const Array& values, ParameterKind kind, Precision precision) {
+        E::Parameter made(shape_of(values), kind);
+        E::load(made, values, {"weight", precision});
+        return made.is_int8();
+    };
+    const Array large = normals({128, 64}, 1), small = normals({16, 8}, 1);
+    CHECK(chosen(large, ParameterKind::matrix, Precision::undecided));
+    CHECK(!chosen(small, ParameterKind::matrix, Precision::undecided));
+    CHECK(!chosen(large, ParameterKind::table, Precision::undecided));
+    CHECK(!chosen(large, ParameterKind::tensor, Precision::int8));
+    Array outlier = large;  // one weight of each output leaves the others no digits
+    for (std::int64_t o = 0; o < 128; ++o) outlier(o, o % 64) = 100.0f;
+    CHECK(int8_weight_decibels(outlier) < int8_weight_decibels(large));
+    for (std::int64_t o = 0; o < 128; ++o)
+        outlier(o, o % 64) = std::numeric_limits<float>::infinity();
+    CHECK(!chosen(outlier, ParameterKind::matrix, Precision::undecided));
+    // Whoever made the file knew more.
+    CHECK(!chosen(large, ParameterKind::matrix, Precision::other));
+    CHECK(chosen(small, ParameterKind::matrix, Precision::int8));
+    // Sums of such a layer could leave 32 bits: it stays in bfloat16 whatever a file says.
+    CHECK(!chosen(make_array({1, kernels::longest_int8_sum + 1}, 1.0f), ParameterKind::matrix,
+                  Precision::int8));
+}
+
+TEST_CASE("weights come back from int8 near what they were, and other parameters exactly") {
+    const Array w = normals({65, 40, 3, 3}, 1),
+                back = E::store(parameter<E>(w, ParameterKind::convolution));
+    CHECK(signal_to_noise(back, w) > 38);
+    // Rounded again they are the same.
+    CHECK(signal_to_noise(E::store(parameter<E>(back, ParameterKind::convolution)), back) > 120);
+    const Array b = normals({7}, 1), t = normals({3, 4}, 1);
+    CHECK(E::store(parameter<E>(b, ParameterKind::vector)) == b);
+    CHECK(E::store(parameter<E>(t, ParameterKind::table)) == t);
+}
+
+TEST_CASE("int8 layers give the same numbers for any number of threads") {
+    const Array x = normals({5, 12, 12, 24}, 1), w = normals({40, 24, 3, 3}, 2);
+    const auto weight = parameter<E>(w, ParameterKind::convolution);
+    const auto run = [&](int threads) {
+        const ThreadScope scope(threads);
+        return E::to_array(E::conv2d(E::from_array(x), weight, nullptr, {.padding = 1}));
+    };
+    const Array one = run(1);
+    CHECK(run(2) == one);
+    CHECK(run(3) == one);
+}
+
+TEST_CASE("what is not finite becomes NaN, and wrong shapes are errors in int8 too") {
+    Array x = normals({2, 64}, 1);
+    x(1, 63) = std::numeric_limits<float>::infinity();
+    const Array y = linear(x, normals({9, 64}, 2), make_array({9}));
+    for (std::int64_t i = 0; i < 9; ++i) {
+        CHECK(std::isfinite(y(0, i)));
+        CHECK(std::isnan(y(1, i)));
+    }
+    const auto weight = parameter<E>(make_array({4, 6}, 1.0f), ParameterKind::matrix);
+    CHECK_THROWS_AS(E::linear(E::from_array(make_array({2, 5})), weight, nullptr), ShapeError);
+    E::Parameter made({2, 2}, ParameterKind::matrix);
+    CHECK_THROWS_AS(E::load(made, make_array({4})), ShapeError);
+}
