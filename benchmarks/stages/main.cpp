@@ -80,7 +80,8 @@ OrderedJson measure(const ModelDirectory& directory, const std::string& componen
     const double speed = gflop / spread.min;
     std::printf(
         "%s, batch %lld: %.1f M parameters, loaded in %.2f s; %.1f GFLOP, seconds %.4f (min) %.4f "
-        "(median) %.4f (max) after %.4f once; %.0f GFLOP/s, %.0f%% of %.0f; activations %.1f MB at "
+        "(median) %.4f (max), and %.4f once for %lld steps; %.0f GFLOP/s, %.0f%% of %.0f; "
+        "activations %.1f MB at "
         "most\n%s\n",
         component.c_str(), static_cast<long long>(plan.batch),
         1e-6 * static_cast<double>(plan.parameters), load_seconds, gflop, spread.min, spread.median,
