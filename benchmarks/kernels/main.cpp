@@ -17,6 +17,7 @@
 #include <dalle2/kernels/kernels.hpp>
 #include <dalle2/kernels/peak.hpp>
 
+#include "attention.hpp"
 #include "eigen_gemm.hpp"
 #include "python.hpp"
 #include "pytorch.hpp"
@@ -26,6 +27,8 @@ namespace {
 
 namespace kernels = dalle2::kernels;
 using dalle2::bfloat16;
+using kernel_benchmark::attention_layers;
+using kernel_benchmark::AttentionLayer;
 using kernel_benchmark::seconds_of;
 using kernels::int64;
 
@@ -129,6 +132,24 @@ Times measure(const Layer& layer, double least) {
     return times;
 }
 
+template <class T>
+double seconds_of_attention(const AttentionLayer& layer, double least) {
+    const kernels::AttentionShape& s = layer.shape;
+    const auto q = random_values<T>(s.batch * s.queries * s.width());
+    const auto k = random_values<T>(s.batch * s.keys * s.width()), v = k;
+    std::vector<T> y(q.size());
+    std::vector<float> mask;
+    for (int64 query = 0; layer.causal && query < s.queries; ++query)
+        for (int64 key = 0; key < s.keys; ++key) mask.push_back(key <= query ? 0.0f : -1e4f);
+    const kernels::AttentionMask attention_mask = {mask.empty() ? nullptr : mask.data(), 0, s.keys};
+    return seconds_of(
+        [&] {
+            kernels::attention<T>(s, q.data(), k.data(), v.data(), attention_mask, y.data(),
+                                  nullptr);
+        },
+        least);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -137,7 +158,8 @@ int main(int argc, char** argv) try {
     double least = 0.15;
     app.add_option("--json", json_file, "also write the figures to this file");
     app.add_option("--pytorch", python, "a Python that can import torch, to be measured beside");
-    app.add_option("--set", only, "only these layers")->check(CLI::IsMember({"karlo", "small"}));
+    app.add_option("--set", only, "only these layers")
+        ->check(CLI::IsMember({"karlo", "small", "attention"}));
     app.add_option("--scalar", only_scalar, "only in this precision")
         ->check(CLI::IsMember({"float", "bfloat16", "int8"}));
     app.add_option("--seconds", least, "measure each figure for at least this long")
@@ -162,6 +184,17 @@ int main(int argc, char** argv) try {
                                                  {"in", layer.in},
                                                  {"out", layer.out},
                                                  {"kernel", layer.kernel}});
+        for (const char* scalar : {"float", "bfloat16"})
+            for (const AttentionLayer& layer : attention_layers)
+                if (only.empty() || only == "attention")
+                    request["attentions"].push_back({{"name", scalar + (" " + layer.name())},
+                                                     {"scalar", scalar},
+                                                     {"batch", layer.shape.batch},
+                                                     {"queries", layer.shape.queries},
+                                                     {"keys", layer.shape.keys},
+                                                     {"heads", layer.shape.heads},
+                                                     {"width", layer.shape.head_width},
+                                                     {"causal", layer.causal}});
         torch = kernel_benchmark::run_python(python, kernel_benchmark::pytorch_script, request);
         if (!torch.is_object())
             std::cerr << "PyTorch could not be measured with \"" << python
@@ -208,6 +241,28 @@ int main(int argc, char** argv) try {
                     row["pytorch_gflops"].push_back(speed(seconds));
                     std::printf("  %6.0f", speed(seconds));
                 }
+            std::printf("\n");
+            std::fflush(stdout);
+            report["layers"].push_back(row);
+        }
+        for (const AttentionLayer& layer : attention_layers) {
+            if (int8 || (!only.empty() && only != "attention")) continue;
+            const double speed = layer.operations() * 1e-9 /
+                                 (bf16 ? seconds_of_attention<bfloat16>(layer, least)
+                                       : seconds_of_attention<float>(layer, least));
+            nlohmann::json row = {{"layer", layer.name()},
+                                  {"set", "attention"},
+                                  {"scalar", scalar},
+                                  {"forward", {{"gflops", speed}, {"share", speed / limit}}}};
+            std::printf("%-34s  %6.0f (%3.0f%%) ", layer.name().c_str(), speed,
+                        100 * speed / limit);
+            if (const std::string name = scalar + (" " + layer.name());
+                torch.is_object() && torch["seconds"].contains(name)) {
+                const double theirs =
+                    layer.operations() * 1e-9 / torch["seconds"][name][0].get<double>();
+                row["pytorch_gflops"].push_back(theirs);
+                std::printf("%48.0f", theirs);
+            }
             std::printf("\n");
             std::fflush(stdout);
             report["layers"].push_back(row);

@@ -38,6 +38,13 @@ for layer in layers["layers"]:
             result[layer["name"]] = [best(run) for run in runs]
     except Exception as error:
         print(layer["name"], error, file=sys.stderr)
+for layer in layers.get("attentions", []):
+    kind = torch.bfloat16 if layer["scalar"] == "bfloat16" else torch.float32
+    make = lambda n: torch.randn(layer["batch"], n, layer["heads"], layer["width"]).to(kind).transpose(1, 2)
+    with torch.no_grad():
+        q, k, v = make(layer["queries"]), make(layer["keys"]), make(layer["keys"])
+        result[layer["name"]] = [best(lambda: torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, is_causal=layer["causal"]))]
 print(json.dumps({"version": torch.__version__, "seconds": result}))
 )PY";
 

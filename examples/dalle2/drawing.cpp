@@ -3,11 +3,15 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <sstream>
 #include <utility>
 
+#include <dalle2/core/thread_scope.hpp>
+#include <dalle2/engine/engine_peak.hpp>
+#include <dalle2/engine/profile_report.hpp>
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/nn/visit.hpp>
@@ -133,6 +137,9 @@ void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
         ->capture_default_str();
     command.add_option("--stages", settings.stages,
                        "Also write what every step of every stage made, as a safetensors file");
+    command.add_option("--profile", settings.profile,
+                       "Also tell what took how long, beside the machine's peak, and write it as "
+                       "a trace (JSON) that chrome://tracing and ui.perfetto.dev draw");
     command
         .add_option("--model", settings.model,
                     "A model's folder, in the layout of diffusers' UnCLIPPipeline, or the name "
@@ -145,6 +152,7 @@ void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
 
 Drawing::Drawing(const DrawingSettings& settings) : settings_(settings) {
     check_writable(settings.output);
+    if (!settings.profile.empty()) check_writable(settings.profile);
     if (settings.stages.empty()) return;
     check_writable(settings.stages);
     if (settings.count != 1)
@@ -215,7 +223,10 @@ void Drawing::run(const dalle2::GenerateOptions& command_options,
             bar_.update(dalle2::to_string(p.stage) + which, p.step, p.steps);
             if (!settings_.stages.empty()) record.add(p);
         };
+        std::optional<dalle2::Profile::Scope> profiling;
+        if (!settings_.profile.empty()) profiling.emplace(profile_);
         const dalle2::Generation made = make(options);
+        profiling.reset();
         pictures.push_back(made.picture());
         if (!settings_.stages.empty()) record.write(settings_.stages, made);
     }
@@ -230,6 +241,20 @@ void Drawing::run(const dalle2::GenerateOptions& command_options,
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - began;
     std::cout << settings_.output << ": " << picture.width << "×" << picture.height << " pixels, "
               << duration_text(seconds.count()) << std::endl;
+    if (!settings_.profile.empty()) report_profile();
+}
+
+void Drawing::report_profile() const {
+    const dalle2::ThreadScope threads(settings_.threads);
+    const double peak =
+        dalle2::measured_engine_peak(dalle2::engine_kind_from_name(settings_.engine, "--engine"));
+    dalle2::write_chrome_trace(settings_.profile, profile_);
+    std::cout << "\n"
+              << dalle2::profile_table(profile_, {.gigaflops = peak}) << "peak of "
+              << dalle2::kernels::thread_count() << " threads, " << settings_.engine
+              << ", registers alone: " << std::llround(peak) << " GFLOP/s\n"
+              << settings_.profile << ": " << profile_.operations().size() << " operations"
+              << std::endl;
 }
 
 }  // namespace tool

@@ -11,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <dalle2/engine/profile.hpp>
 #include <dalle2/io/picture.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
 #include <dalle2/pipeline/stages.hpp>
@@ -22,7 +23,8 @@ namespace tool {
 
 struct DrawingSettings {
     std::string output = "out.png";
-    std::string stages;  // a file for every intermediate value; empty: none
+    std::string stages;   // a file for every intermediate value; empty: none
+    std::string profile;  // a file for what took how long; empty: none
     std::string model = shipped_model();
     std::string variant;
     std::string engine = dalle2::to_string(dalle2::fastest_engine());
@@ -62,9 +64,11 @@ public:
 
 private:
     dalle2::PngText describe(const dalle2::GenerationDefaults& defaults) const;
+    void report_profile() const;
 
     const DrawingSettings& settings_;
     ProgressBar bar_;
+    dalle2::Profile profile_;
 };
 
 }  // namespace tool

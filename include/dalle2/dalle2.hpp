@@ -78,6 +78,7 @@
 
 #include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/attention_plan.hpp>
+#include <dalle2/kernels/bandwidth.hpp>
 #include <dalle2/kernels/byte_range.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/copy.hpp>
@@ -112,9 +113,13 @@
 #include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/engine/cpu_tensor.hpp>
 #include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/engine_peak.hpp>
 #include <dalle2/engine/int8_calibration.hpp>
 #include <dalle2/engine/int8_rule.hpp>
 #include <dalle2/engine/on_engine.hpp>
+#include <dalle2/engine/operation_cost.hpp>
+#include <dalle2/engine/profile.hpp>
+#include <dalle2/engine/profile_report.hpp>
 #include <dalle2/engine/reference.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 #include <dalle2/engine/trace.hpp>

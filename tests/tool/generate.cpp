@@ -1,9 +1,11 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <string>
 
+#include <dalle2/io/json.hpp>
 #include <dalle2/io/picture.hpp>
 
 #include "../pipeline/tiny_directory.hpp"
@@ -65,6 +67,33 @@ TEST_CASE("a grid shows what each seed makes alone") {
             same = same &&
                    std::equal(alone.pixel(x, y), alone.pixel(x, y) + 3, grid.pixel(x + 16 + 2, y));
     CHECK(same);
+}
+
+TEST_CASE(
+    "a profile tells each network's operations, writes a trace, and leaves the picture alone") {
+    const WithModel model;
+    const std::string options = "owl --seed 3 --steps 2 -o ";
+    CHECK(model.generate(options + "plain.png").status == 0);
+    const Run made = model.generate(options + "profiled.png --profile trace.json");
+    REQUIRE_MESSAGE(made.status == 0, made.err);
+    CHECK(model.folder.read("plain.png") == model.folder.read("profiled.png"));
+    for (const char* line :
+         {"\nload decoder ", "\ntext_encoder     attention", "\nprior            linear",
+          "\ntext_proj        together", "\ndecoder          conv2d 3x3",
+          "\nsuper_res_last   group_norm", "\neverything ", "GFLOP/s"})
+        CHECK_MESSAGE(made.out.find(line) != std::string::npos, line, " is not in ", made.out);
+    const dalle2::Json trace = dalle2::read_json(model.folder / "trace.json");
+    const auto count = [&](const std::string& name) {
+        return std::count_if(trace["traceEvents"].begin(), trace["traceEvents"].end(),
+                             [&](const dalle2::Json& event) { return event.at("name") == name; });
+    };
+    CHECK(count("decoder") == 1);
+    CHECK(count("step 1") == 3);  // of each stage
+    CHECK(count("step 3") < 3);
+    CHECK(count("conv2d 3x3") > 10);
+    const Run wrong = model.generate("owl -o x.png --profile nowhere/trace.json");
+    CHECK(wrong.status != 0);
+    CHECK(is_one_error_line(wrong.err));
 }
 
 TEST_CASE("every engine and sampler makes a picture") {

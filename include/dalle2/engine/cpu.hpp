@@ -8,6 +8,7 @@
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/cpu_tensor.hpp>
+#include <dalle2/engine/profile.hpp>
 
 namespace dalle2 {
 
@@ -87,6 +88,10 @@ struct Cpu {
     }
     static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
                              const Tensor* modulation, const GroupNormOptions& o) {
+        const auto profiled = profile([&] {
+            return operations::group_norm(x.shape(), scale.shape(), shift.shape(),
+                                          shape_or_null(modulation), o);
+        });
         Tensor y(x.shape());
         kernels::group_norm<T>(group_norm_shape(x, scale, modulation, o), x.data(), scale.vector(),
                                shift.vector(), modulation ? modulation->data() : nullptr, y.data(),
@@ -96,6 +101,8 @@ struct Cpu {
 
     static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
                              double epsilon) {
+        const auto profiled = profile(
+            [&] { return operations::layer_norm(x.shape(), scale.shape(), shift.shape()); });
         check_last_axis("layer_norm", x.shape(), scale.shape()[0]);
         Tensor y(x.shape());
         kernels::layer_norm<T>(x.rows(), x.channels(), epsilon, x.data(), scale.vector(),
@@ -121,6 +128,8 @@ struct Cpu {
     }
     static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                             const AttentionOptions& o) {
+        const auto profiled =
+            profile([&] { return operations::attention(q.shape(), k.shape(), v.shape(), o); });
         StopScope::check();
         Tensor y(q.shape());
         kernels::attention<T>(attention_shape(q, k, v, o), q.data(), k.data(), v.data(),
@@ -129,12 +138,14 @@ struct Cpu {
     }
 
     static Tensor activate(const Tensor& x, Activation activation) {
+        const auto profiled = profile([&] { return operations::activate(x.shape()); });
         Tensor y(x.shape());
         kernels::activate(activation, x.count(), x.data(), y.data());
         return y;
     }
 
     static Tensor add(const Tensor& x, const Tensor& y) {
+        const auto profiled = profile([&] { return operations::add(x.shape(), y.shape()); });
         check_suffix("add", x.shape(), y.shape());
         Tensor z(x.shape());
         if (x.count() == y.count())
@@ -144,6 +155,8 @@ struct Cpu {
         return z;
     }
     static Tensor add_per_channel(const Tensor& x, const Tensor& y) {
+        const auto profiled =
+            profile([&] { return operations::add_per_channel(x.shape(), y.shape()); });
         check_per_channel(x.shape(), y.shape());
         Tensor z(x.shape());
         kernels::add_per_channel(x.extent(0), x.pixels(), x.channels(), x.data(), y.data(),
@@ -151,6 +164,7 @@ struct Cpu {
         return z;
     }
     static Tensor scale(const Tensor& x, double factor) {
+        const auto profiled = profile([&] { return operations::scale(x.shape()); });
         Tensor y(x.shape());
         kernels::scale(x.count(), factor, x.data(), y.data());
         return y;
@@ -159,6 +173,7 @@ struct Cpu {
     static Tensor concatenate(const std::vector<Tensor>& parts, std::int64_t axis) {
         std::vector<Shape> shapes;
         for (const Tensor& part : parts) shapes.push_back(part.shape());
+        const auto profiled = profile([&] { return operations::concatenate(shapes, axis); });
         const ConcatenationPlan plan(shapes, axis);
         Tensor y(plan.result);
         const std::int64_t stride =
@@ -172,6 +187,8 @@ struct Cpu {
         return y;
     }
     static Tensor slice(const Tensor& x, std::int64_t axis, std::int64_t begin, std::int64_t end) {
+        const auto profiled =
+            profile([&] { return operations::slice(x.shape(), axis, begin, end); });
         const SlicePlan plan(x.shape(), axis, begin, end);
         Tensor y(plan.result);
         kernels::copy_runs(plan.outer, plan.length, x.data() + plan.offset, plan.stride, y.data(),
@@ -180,6 +197,7 @@ struct Cpu {
     }
     static Tensor reshape(const Tensor& x, const Shape& shape) { return x.reshaped(shape); }
     static Tensor transpose(const Tensor& x) {
+        const auto profiled = profile([&] { return operations::transpose(x.shape()); });
         Shape shape = x.shape();
         if (shape.size() < 2)
             throw ShapeError("transpose: " + to_string(shape) + ", expected at least two axes");
@@ -190,6 +208,7 @@ struct Cpu {
         return y;
     }
     static Tensor repeat(const Tensor& x, std::int64_t times) {
+        const auto profiled = profile([&] { return operations::repeat(x.shape(), times); });
         Shape shape = x.shape();
         shape.front() *= times;
         Tensor y(shape);
@@ -198,12 +217,14 @@ struct Cpu {
     }
 
     static Tensor average_pool2(const Tensor& x) {
+        const auto profiled = profile([&] { return operations::average_pool2(x.shape()); });
         const Shape s = check_picture("average_pool2", x.shape(), x.channels());
         Tensor y({s[0], s[1] / 2, s[2] / 2, s[3]});
         kernels::average_pool2(s[0], s[1], s[2], s[3], x.data(), y.data());
         return y;
     }
     static Tensor upsample_nearest2(const Tensor& x) {
+        const auto profiled = profile([&] { return operations::upsample_nearest2(x.shape()); });
         const Shape s = check_picture("upsample_nearest2", x.shape(), x.channels());
         Tensor y({s[0], 2 * s[1], 2 * s[2], s[3]});
         kernels::upsample_nearest2(s[0], s[1], s[2], s[3], x.data(), y.data());
@@ -211,6 +232,7 @@ struct Cpu {
     }
 
     static Tensor embedding(const Parameter& table, std::span<const std::int32_t> ids) {
+        const auto profiled = profile([&] { return operations::embedding(table.shape(), ids); });
         const std::int64_t width = table.shape()[1];
         Tensor y({static_cast<std::int64_t>(ids.size()), width});
         T* out = y.data();
@@ -220,6 +242,8 @@ struct Cpu {
         return y;
     }
     static Tensor select_tokens(const Tensor& x, std::span<const std::int32_t> positions) {
+        const auto profiled =
+            profile([&] { return operations::select_tokens(x.shape(), positions); });
         const Shape s = check_selection(x.shape(), positions);
         Tensor y({s[0], s[2]});
         T* out = y.data();
@@ -234,6 +258,9 @@ protected:
     template <class Weights>
     static Tensor linear_with(const Weights& weights, const Tensor& x, const Shape& weight,
                               const Parameter* bias) {
+        const auto profiled = profile([&] {
+            return named<Weights>(operations::linear(x.shape(), weight, shape_or_null(bias)));
+        });
         StopScope::check();
         check_last_axis("linear", x.shape(), weight[1]);
         Shape shape = x.shape();
@@ -245,11 +272,32 @@ protected:
     template <class Weights>
     static Tensor conv2d_with(const Weights& weights, const Tensor& x, const Shape& weight,
                               const Parameter* bias, const Conv2dOptions& o) {
+        const auto profiled = profile([&] {
+            return named<Weights>(operations::conv2d(x.shape(), weight, shape_or_null(bias), o));
+        });
         StopScope::check();
         const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight, o);
         Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
         kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data());
         return y;
+    }
+
+private:
+    // Times what happens while the result lives, when somebody wants to know.
+    template <class Describe>
+    static ProfiledOperation<Describe> profile(Describe describe) {
+        return ProfiledOperation<Describe>(sizeof(T), std::move(describe));
+    }
+    // A product of another kind has a name of its own.
+    template <class Weights>
+    static OperationCost named(OperationCost cost) {
+        if constexpr (!std::is_same_v<Weights, kernels::PackedWeights<T>>)
+            cost.operation += " int8";
+        return cost;
+    }
+    template <class Shaped>
+    static const Shape* shape_or_null(const Shaped* shaped) {
+        return shaped ? &shaped->shape() : nullptr;
     }
 };
 

@@ -11,15 +11,11 @@
 
 #include <dalle2/core/arena.hpp>
 #include <dalle2/engine/concept.hpp>
-#include <dalle2/engine/shape_checks.hpp>
+#include <dalle2/engine/operation_cost.hpp>
 
 namespace dalle2 {
 
-struct TraceEntry {
-    std::string operation;      // "linear", "conv2d 3x3", "attention", ...
-    std::vector<Shape> inputs;  // tensors, then parameters
-    Shape result;
-    std::int64_t multiply_adds = 0;
+struct TraceEntry : OperationCost {
     std::int64_t bytes = 0;  // read and written, if nothing stays in a cache
 };
 
@@ -90,12 +86,9 @@ public:
         return kinds;
     }
 
-    void add(std::string operation, std::vector<Shape> inputs, Shape result,
-             std::int64_t multiply_adds) {
-        std::int64_t elements = element_count(result);
-        for (const Shape& input : inputs) elements += element_count(input);
-        entries_.push_back({std::move(operation), std::move(inputs), std::move(result),
-                            multiply_adds, elements * bytes_per_element_});
+    void add(OperationCost cost) {
+        const std::int64_t bytes = cost.elements() * bytes_per_element_;
+        entries_.push_back({std::move(cost), bytes});
     }
 
     // Counts as memory in use until the last copy is gone.
@@ -158,76 +151,44 @@ struct Trace {
     static Tensor value(const Parameter& parameter) { return {parameter.shape(), nullptr}; }
 
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
-        const Shape& w = weight.shape();
-        check_last_axis("linear", x.shape, w[1]);
-        Shape result = x.shape;
-        result.back() = w[0];
-        return record("linear", with_bias({x.shape, w}, bias), result,
-                      element_count(result) * w[1]);
+        return record(operations::linear(x.shape, weight.shape(), shape_or_null(bias)));
     }
-
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Conv2dOptions& o) {
-        const Shape& w = weight.shape();
-        const Shape s = check_picture("conv2d", x.shape, w[1]);
-        const auto extent = [&](std::int64_t in, std::int64_t kernel) {
-            return (in + 2 * o.padding - kernel) / o.stride + 1;
-        };
-        const Shape result = {s[0], extent(s[1], w[2]), extent(s[2], w[3]), w[0]};
-        return record("conv2d " + std::to_string(w[2]) + "x" + std::to_string(w[3]),
-                      with_bias({x.shape, w}, bias), result,
-                      element_count(result) * w[1] * w[2] * w[3]);
+        return record(operations::conv2d(x.shape, weight.shape(), shape_or_null(bias), o));
     }
-
     static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
                              const Tensor* modulation, const GroupNormOptions& o) {
-        check_groups(x.shape, scale.shape()[0], o.groups);
-        std::vector<Shape> inputs = {x.shape, scale.shape(), shift.shape()};
-        if (modulation) {
-            check_modulation(x.shape, modulation->shape);
-            inputs.push_back(modulation->shape);
-        }
-        return record("group_norm", std::move(inputs), x.shape);
+        return record(operations::group_norm(x.shape, scale.shape(), shift.shape(),
+                                             modulation ? &modulation->shape : nullptr, o));
     }
-
     static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
                              double) {
-        check_last_axis("layer_norm", x.shape, scale.shape()[0]);
-        return record("layer_norm", {x.shape, scale.shape(), shift.shape()}, x.shape);
+        return record(operations::layer_norm(x.shape, scale.shape(), shift.shape()));
     }
-
-    // Counts both products, scores and weighted sum.
     static Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                             const AttentionOptions& o) {
-        const Shape s = check_attention(q.shape, k.shape, v.shape, o);
-        std::vector<Shape> inputs = {q.shape, k.shape, v.shape};
-        if (o.mask) inputs.push_back(shape_of(*o.mask));
-        return record("attention", std::move(inputs), s, 2 * element_count(s) * k.shape[1]);
+        return record(operations::attention(q.shape, k.shape, v.shape, o));
     }
-
     static Tensor activate(const Tensor& x, Activation) {
-        return record("activate", {x.shape}, x.shape);
+        return record(operations::activate(x.shape));
     }
 
     static Tensor add(const Tensor& x, const Tensor& y) {
-        check_suffix("add", x.shape, y.shape);
-        return record("add", {x.shape, y.shape}, x.shape);
+        return record(operations::add(x.shape, y.shape));
     }
     static Tensor add_per_channel(const Tensor& x, const Tensor& y) {
-        check_per_channel(x.shape, y.shape);
-        return record("add_per_channel", {x.shape, y.shape}, x.shape);
+        return record(operations::add_per_channel(x.shape, y.shape));
     }
-    static Tensor scale(const Tensor& x, double) { return record("scale", {x.shape}, x.shape); }
+    static Tensor scale(const Tensor& x, double) { return record(operations::scale(x.shape)); }
 
     static Tensor concatenate(const std::vector<Tensor>& parts, std::int64_t axis) {
         std::vector<Shape> shapes;
         for (const Tensor& part : parts) shapes.push_back(part.shape);
-        const Shape result = ConcatenationPlan(shapes, axis).result;
-        return record("concatenate", std::move(shapes), result);
+        return record(operations::concatenate(std::move(shapes), axis));
     }
     static Tensor slice(const Tensor& x, std::int64_t axis, std::int64_t begin, std::int64_t end) {
-        const Shape result = SlicePlan(x.shape, axis, begin, end).result;
-        return record("slice", {result}, result);  // only the slice is read
+        return record(operations::slice(x.shape, axis, begin, end));
     }
     // The same memory under another shape.
     static Tensor reshape(const Tensor& x, const Shape& shape) {
@@ -235,49 +196,34 @@ struct Trace {
             throw ShapeError("cannot reshape " + to_string(x.shape) + " to " + to_string(shape));
         return {shape, x.memory};
     }
-    static Tensor transpose(const Tensor& x) {
-        Shape result = x.shape;
-        if (result.size() < 2)
-            throw ShapeError("transpose: " + to_string(result) + ", expected at least two axes");
-        std::swap(result[result.size() - 2], result.back());
-        return record("transpose", {x.shape}, result);
-    }
+    static Tensor transpose(const Tensor& x) { return record(operations::transpose(x.shape)); }
     static Tensor repeat(const Tensor& x, std::int64_t times) {
-        Shape result = x.shape;
-        result.at(0) *= times;
-        return record("repeat", {x.shape}, result);
+        return record(operations::repeat(x.shape, times));
     }
 
     static Tensor average_pool2(const Tensor& x) {
-        const Shape s = check_picture("average_pool2", x.shape, x.shape.back());
-        return record("average_pool2", {s}, {s[0], s[1] / 2, s[2] / 2, s[3]});
+        return record(operations::average_pool2(x.shape));
     }
     static Tensor upsample_nearest2(const Tensor& x) {
-        const Shape s = check_picture("upsample_nearest2", x.shape, x.shape.back());
-        return record("upsample_nearest2", {s}, {s[0], 2 * s[1], 2 * s[2], s[3]});
+        return record(operations::upsample_nearest2(x.shape));
     }
 
     static Tensor embedding(const Parameter& table, std::span<const std::int32_t> ids) {
-        for (const std::int32_t id : ids) check_id(id, table.shape()[0]);
-        const Shape result = {static_cast<std::int64_t>(ids.size()), table.shape()[1]};
-        return record("embedding", {result}, result);  // only the rows are read
+        return record(operations::embedding(table.shape(), ids));
     }
     static Tensor select_tokens(const Tensor& x, std::span<const std::int32_t> positions) {
-        const Shape s = check_selection(x.shape, positions);
-        return record("select_tokens", {{s[0], s[2]}}, {s[0], s[2]});
+        return record(operations::select_tokens(x.shape, positions));
     }
 
 private:
-    static std::vector<Shape> with_bias(std::vector<Shape> inputs, const Parameter* bias) {
-        if (bias) inputs.push_back(bias->shape());
-        return inputs;
+    static const Shape* shape_or_null(const Parameter* parameter) {
+        return parameter ? &parameter->shape() : nullptr;
     }
 
-    static Tensor record(std::string operation, std::vector<Shape> inputs, const Shape& result,
-                         std::int64_t multiply_adds = 0) {
-        if (TraceLog* log = TraceLog::current())
-            log->add(std::move(operation), std::move(inputs), result, multiply_adds);
-        return tensor(result);
+    static Tensor record(OperationCost cost) {
+        Shape result = cost.result;
+        if (TraceLog* log = TraceLog::current()) log->add(std::move(cost));
+        return tensor(std::move(result));
     }
 };
 

@@ -51,7 +51,8 @@ struct AttentionScratch {
     static constexpr int64 slack = panel_width * pair_size<T>;
     const T** rows;
     T *keys, *values, *probabilities;
-    float* scores;
+    float *scores, *sums;  // sums: of the values, before the division by all probabilities
+    float* inverses;       // of the sums of all probabilities of a query
 
     AttentionScratch(const AttentionPlan<T>& p, ScratchPieces pieces, int64* bytes = nullptr) {
         rows = pieces.take<const T*>(p.block + 16);
@@ -59,6 +60,8 @@ struct AttentionScratch {
         values = pieces.take<T>(p.keys * p.width + slack);
         probabilities = pieces.take<T>(p.block * p.keys + slack);
         scores = pieces.take<float>((p.block + 16) * p.keys);
+        sums = pieces.take<float>((p.block + 16) * p.width);
+        inverses = pieces.take<float>(p.block);
         if (bytes) *bytes = pieces.used;
     }
 };

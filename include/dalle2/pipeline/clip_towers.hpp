@@ -22,6 +22,7 @@
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
 #include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/profile.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/text/clip_tokenizer.hpp>
 
@@ -73,6 +74,7 @@ struct ClipTowers {
         return detail::embed_in_batches(
             static_cast<std::int64_t>(texts.size()), text_encoder->config.projection_dim, options,
             [&](std::int64_t first, std::int64_t end) {
+                const ProfileRegion region("text_encoder");
                 const std::vector<std::string> some(texts.begin() + first, texts.begin() + end);
                 return E::to_array((*text_encoder)(token_batch(tokenizer, some)).text_embedding);
             });
@@ -114,6 +116,7 @@ private:
                                  ", 3], as the image encoder reads it");
             next = std::copy(pixels[i].begin(), pixels[i].end(), next);
         }
+        const ProfileRegion region("image_encoder");
         return E::to_array((*image_encoder)(E::from_array(batch)));
     }
 };

@@ -32,6 +32,7 @@ struct Decoder {
                  const EncodedText& unconditional, TorchGenerator& generator,
                  const SamplingOptions& options = {.steps = 25, .guidance_scale = 8.0}) const {
         check_sampling_options(options, "decoder");
+        const ProfileRegion region("decoder");
         const std::int64_t batch = shape_of(image_embedding).at(0);
         if (text.batch() != batch)
             throw ShapeError("decoder: " + std::to_string(text.batch()) +
@@ -69,6 +70,7 @@ private:
     // half.
     DecoderCondition<E> project(const Array& image_embedding, const EncodedText& text,
                                 bool guided) const {
+        const ProfileRegion region("text_proj");
         auto image = E::from_array(image_embedding);
         if (guided) {
             const std::int64_t unconditional = text.batch() - shape_of(image_embedding)[0];

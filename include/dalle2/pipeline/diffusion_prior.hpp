@@ -28,6 +28,7 @@ struct DiffusionPrior {
                  TorchGenerator& generator,
                  const SamplingOptions& options = {.steps = 25, .guidance_scale = 4.0}) const {
         check_sampling_options(options, "prior");
+        const ProfileRegion region("prior");
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
         const bool guided = options.guidance_scale != 1.0;

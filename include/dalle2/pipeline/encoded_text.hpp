@@ -10,6 +10,7 @@
 #include <dalle2/clip/text_encoder.hpp>
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/finite.hpp>
+#include <dalle2/engine/profile.hpp>
 #include <dalle2/text/clip_tokenizer.hpp>
 
 namespace dalle2 {
@@ -53,6 +54,7 @@ TokenBatch token_batch(const Tokenizer& tokenizer, const std::vector<std::string
 
 template <Engine E>
 EncodedText encode_text(const ClipTextEncoder<E>& text_encoder, const TokenBatch& tokens) {
+    const ProfileRegion region("text_encoder");
     const ClipTextOutput<E> output = text_encoder(tokens);
     EncodedText encoded{E::to_array(output.text_embedding), E::to_array(output.hidden_states),
                         tokens.mask};

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/profile.hpp>
 #include <dalle2/pipeline/any_sampler.hpp>
 #include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/decoder.hpp>
@@ -116,6 +117,7 @@ private:
     template <template <Engine> class Module, Engine SameEngine = E>
     Module<SameEngine> load(const std::string& component) const {
         if (options.on_component) options.on_component(component);
+        const ProfileRegion region("load " + component);
         return load_component<Module, SameEngine>(directory, component, options.warn);
     }
     template <class MakeNetwork>

@@ -18,6 +18,7 @@
 #include <dalle2/diffusion/denoise.hpp>
 #include <dalle2/diffusion/guidance.hpp>
 #include <dalle2/diffusion/sampler.hpp>
+#include <dalle2/engine/profile.hpp>
 
 namespace dalle2 {
 
@@ -78,6 +79,7 @@ Array run_diffusion(const std::string& stage, S sampler, Array sample,
         [&](const Array& x, const DenoisingStep& step) {
             done = step.index;
             report(step.count);
+            const ProfileRegion region("step", step.index + 1);
             if (options.stop.stop_requested()) throw Cancelled();
             const std::int64_t channels = shape_of(x).back();
             const Array output = network(guided ? twice(x) : x, step);

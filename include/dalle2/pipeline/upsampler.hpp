@@ -33,6 +33,7 @@ struct Upsampler {
     Array sample(const Array& pictures, TorchGenerator& generator,
                  const SamplingOptions& options = {.steps = 7}) const {
         check_sampling_options(options, "super-resolution");
+        const ProfileRegion region("super_res");
         if (options.guidance_scale != 1.0)
             throw ConfigError("super-resolution: the guidance scale is " +
                               std::to_string(options.guidance_scale) +
@@ -67,6 +68,7 @@ struct Upsampler {
                     unet = last->get();
                     times.emplace(*unet, last_timestep, batch);
                 }
+                const ProfileRegion network(in_last_step ? "super_res_last" : "super_res_first");
                 const auto input = E::concatenate({E::from_array(x), enlarged}, -1);
                 return E::to_array((*unet)(input, times->at(in_last_step ? 0 : step.index)));
             },

@@ -7,6 +7,19 @@ DALLE2_INLINE void pack_rows(const T* from, int64 stride, int64 count, int64 wid
     constexpr int64 pair = pair_size<T>;
     for (int64 first_row = 0; first_row < count; first_row += panel_width, to += panel_width * width) {
         const int64 rows = std::min(panel_width, count - first_row);
+        if (rows == panel_width && width % (panel_width * pair) == 0) {
+            // Whole squares of four bytes, whose lines become columns.
+            alignas(64) float square[16][16], turned[16][16];
+            for (int64 i = 0; i < width; i += panel_width * pair) {
+                for (int64 row = 0; row < panel_width; ++row)
+                    __builtin_memcpy(square[row], from + (first_row + row) * stride + i, sizeof square[row]);
+                for (int row = 0; row < 16; row += lanes)
+                    for (int column = 0; column < 16; column += lanes)
+                        transpose(&square[row][column], &turned[column][row]);
+                __builtin_memcpy(static_cast<void*>(to + i * panel_width), turned, sizeof turned);
+            }
+            continue;
+        }
         if (rows < panel_width) clear(to, panel_width * width);
         for (int64 row = 0; row < rows; ++row) {
             const T* source = from + (first_row + row) * stride;
@@ -54,7 +67,7 @@ DALLE2_INLINE void multiply_rows(const T* const* rows, int64 count, const T* pac
     }
 }
 
-// y [count, columns], `stride` apart, = rows · packed.
+// y [count, columns], `stride` apart, = rows · packed. (For the gradient.)
 template <class T>
 DALLE2_INLINE void multiply_rows_to(const T* const* rows, int64 count, const T* packed, int64 run, int64 columns, T* y,
                                     int64 stride) {
@@ -129,6 +142,34 @@ DALLE2_INLINE float finish_scores(const AttentionPlan<T>& p, const float* mask, 
     return largest(top);
 }
 
+// Probabilities, but for the division by their sum, of one row of scores [keys], which it may change; zeros where
+// there is no key. `top` and `all` become what the softmax took away and the sum: a row that may look nowhere has
+// a sum of zero.
+template <class T>
+DALLE2_INLINE void softmax_row(const AttentionPlan<T>& p, const float* mask, float* scores, T* probabilities, float& top,
+                               float& all) {
+    constexpr float log2_of_e = 1.44269504f;
+    const int64 keys = p.shape.keys;
+    if (mask) {
+        top = finish_scores(p, mask, scores);
+    } else {
+        for (int64 key = keys; key < p.keys; ++key) scores[key] = -std::numeric_limits<float>::infinity();
+        vf most = load(scores);
+        for (int64 key = lanes; key < p.keys; key += lanes) most = max(most, load(scores + key));
+        top = largest(most);
+    }
+    const vf factor = set1(mask ? log2_of_e : p.scale * log2_of_e);
+    const vf shift = set1(top == -std::numeric_limits<float>::infinity() ? 0.0f : top);
+    vf total = zero();
+    for (int64 key = 0; key < p.keys; key += lanes) {
+        const vf e = power_of_two<T>((load(scores + key) - shift) * factor);
+        store(probabilities + key, e);
+        total = total + e;
+    }
+    all = sum(total);
+    if (!mask) top *= p.scale;
+}
+
 template <class T>
 DALLE2_INLINE const float* mask_row(const AttentionPlan<T>& p, int64 b, int64 query) {
     return p.mask.data ? p.mask.data + b * p.mask.batch_stride + query * p.mask.query_stride : nullptr;
@@ -149,25 +190,20 @@ void attention_task(const AttentionPlan<T>& p, int64 task, char* scratch) {
         point_at(w.rows, p.q + at, stride, count);
         multiply_rows(w.rows, count, w.keys, s.head_width, p.keys / panel_width, w.scores);
         for (int64 i = 0; i < count; ++i) {
-            float* scores = w.scores + i * p.keys;
-            float top = finish_scores(p, mask_row(p, b, first + i), scores);
+            float top, all;
+            softmax_row(p, mask_row(p, b, first + i), w.scores + i * p.keys, w.probabilities + i * p.keys, top, all);
             // A query that may look nowhere sees zero, not NaN.
-            if (top == -std::numeric_limits<float>::infinity()) top = 0;
-            const vf shift = set1(top);
-            vf total = zero();
-            for (int64 key = 0; key < p.keys; key += lanes) {
-                const vf e = exp(load(scores + key) - shift);
-                store(scores + key, e);
-                total = total + e;
-            }
-            const float all = sum(total);
-            const vf inverse = set1(all == 0 ? 0.0f : 1.0f / all);
-            T* probabilities = w.probabilities + i * p.keys;
-            for (int64 key = 0; key < p.keys; key += lanes) store(probabilities + key, load(scores + key) * inverse);
+            w.inverses[i] = all == 0 ? 0.0f : 1.0f / all;
             if (p.log_sum_exp) p.log_sum_exp[(b * s.heads + head) * s.queries + first + i] = top + std::log(all);
         }
         point_at(w.rows, static_cast<const T*>(w.probabilities), p.keys, count);
-        multiply_rows_to(w.rows, count, w.values, p.keys, s.head_width, p.y + at, stride);
+        multiply_rows(w.rows, count, w.values, p.keys, p.width / panel_width, w.sums);
+        for (int64 i = 0; i < count; ++i) {
+            const vf inverse = set1(w.inverses[i]);
+            for_vectors(s.head_width, [&](int64 c, auto lanes_used) DALLE2_LAMBDA {
+                store(p.y + at + i * stride + c, load(w.sums + i * p.width + c, lanes_used) * inverse, lanes_used);
+            });
+        }
     }
 }
 

@@ -16,6 +16,30 @@ DALLE2_INLINE vf exp(vf x) {
     return zero_where_less(x, lowest, scale_by_power(fma(p, r * r, r + set1(1.0f)), n));
 }
 
+// 2^x for x ≤ 0, as exactly as T can tell: to one unit in the last place of a float, or to a twentieth of one of
+// a bfloat16. 0 below -126.
+template <class T>
+DALLE2_INLINE vf power_of_two(vf x) {
+    const vf lowest = set1(-126.0f);
+    const vf clamped = max(lowest, x);
+    const vf n = round_to_integer(clamped);
+    const vf r = clamped - n;
+    vf p;
+    if constexpr (sizeof(T) == 2) {
+        p = fma(set1(5.508868396e-02f), r, set1(2.426040471e-01f));
+        p = fma(p, r, set1(6.932762265e-01f));
+        p = fma(p, r, set1(9.999289513e-01f));
+    } else {
+        p = fma(set1(1.537070493e-04f), r, set1(1.339984825e-03f));
+        p = fma(p, r, set1(9.618373588e-03f));
+        p = fma(p, r, set1(5.550329015e-02f));
+        p = fma(p, r, set1(2.402264774e-01f));
+        p = fma(p, r, set1(6.931471825e-01f));
+        p = fma(p, r, set1(1.0f));
+    }
+    return zero_where_less(x, lowest, scale_by_power(p, n));
+}
+
 DALLE2_INLINE vf sigmoid(vf x) { return set1(1.0f) / (set1(1.0f) + exp(zero() - x)); }
 
 // Φ(x) and e^(-x²/2). The tail is Φ(-z) = e^(-z²/2)·t·P(t), t = 1/(1 + 0.3 z/√2), so it keeps its digits.

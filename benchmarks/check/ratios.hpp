@@ -1,0 +1,144 @@
+// The ratios in a benchmark's JSON, and whether they are what a stored table expects.
+#pragma once
+
+#include <cmath>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <dalle2/core/error.hpp>
+#include <dalle2/io/json.hpp>
+
+namespace check_benchmark {
+
+using dalle2::FormatError;
+using dalle2::Json;
+using dalle2::OrderedJson;
+
+// By name; larger is better. Shares of a peak that the same run measured, and rivals' seconds
+// divided by ours: what machines that differ and are shared have in common.
+using Ratios = std::map<std::string, double>;
+
+namespace detail {
+
+inline std::string text(const Json& row, const char* key) { return row.at(key).get<std::string>(); }
+
+inline void add_kernels(const Json& report, Ratios& found) {
+    for (const Json& row : report.at("layers"))
+        for (const auto& [pass, value] : row.items())
+            if (value.is_object() && value.contains("share"))
+                found["kernels/" + text(row, "scalar") + "/" + text(row, "layer") + "/" + pass] =
+                    value["share"];
+}
+
+inline void add_stages(const Json& report, Ratios& found) {
+    for (const Json& row : report.at("networks"))
+        found["stages/" + text(report, "engine") + "/" + text(row, "network") + "/" +
+              std::to_string(row.at("batch").get<int>())] = row.at("share");
+}
+
+inline void add_comparison(const Json& report, Ratios& found) {
+    for (const Json& row : report.at("cases")) {
+        const std::string name =
+            "compare/" + text(row, "precision") + "/" + text(row, "case") + "/";
+        if (row.contains("vs_pytorch")) found[name + "pytorch"] = row["vs_pytorch"].at("median");
+        if (!row.contains("contenders")) continue;
+        for (const char* rival : {"openvino", "onnxruntime"})
+            if (row["contenders"].contains(rival))
+                found[name + rival] = row["contenders"][rival].at("ratio").at("median");
+    }
+}
+
+// Seconds and bytes, which should be small, are no ratios.
+inline void add_targets(const Json& report, Ratios& found) {
+    for (const auto& [name, row] : report.at("targets").items())
+        if (row.at("figure").is_number() && row.at("better") == "more")
+            found["targets/" + name] = row["figure"];
+}
+
+}  // namespace detail
+
+// Adds what is in the JSON of kernels, stages, compare_pytorch.py or targets.sh, which `path` names
+// in errors. Throws FormatError for another file.
+inline void add_ratios(const Json& report, const std::string& path, Ratios& found) {
+    try {
+        if (report.contains("layers"))
+            detail::add_kernels(report, found);
+        else if (report.contains("networks"))
+            detail::add_stages(report, found);
+        else if (report.contains("cases"))
+            detail::add_comparison(report, found);
+        else if (report.contains("targets"))
+            detail::add_targets(report, found);
+        else
+            throw FormatError(path +
+                              " is not the JSON of a benchmark; expected \"layers\", "
+                              "\"networks\", \"cases\" or \"targets\" in it");
+    } catch (const Json::exception& error) {
+        throw FormatError(path + " is not as a benchmark writes it: " + error.what());
+    }
+}
+
+struct Expectation {
+    double value, margin;  // as much of the value may be missing, 0.15 of it for example
+
+    double least() const { return value * (1 - margin); }
+};
+
+// A stored table: {"margin": 0.15, "ratios": {NAME: 0.9, NAME: {"value": 0.9, "margin": 0.3}}}.
+// Throws FormatError.
+inline std::map<std::string, Expectation> read_table(const Json& table, const std::string& path) {
+    try {
+        std::map<std::string, Expectation> expected;
+        const double margin = table.at("margin");
+        for (const auto& [name, entry] : table.at("ratios").items())
+            expected[name] = entry.is_object()
+                                 ? Expectation{entry.at("value"), entry.value("margin", margin)}
+                                 : Expectation{entry.get<double>(), margin};
+        for (const auto& [name, entry] : expected)
+            if (!(entry.margin >= 0 && entry.margin < 1))
+                throw FormatError(path + ": the margin of \"" + name + "\" is " +
+                                  std::to_string(entry.margin) + "; expected 0 to less than 1");
+        return expected;
+    } catch (const Json::exception& error) {
+        throw FormatError(path + " is not a table of expected ratios: " + error.what());
+    }
+}
+
+// Names of what was found: below its margin, as expected or better, not in the table; and names of
+// the table that were not measured.
+struct Comparison {
+    std::vector<std::string> slower, good, unknown, missing;
+};
+
+inline Comparison compare(const Ratios& found, const std::map<std::string, Expectation>& expected) {
+    Comparison result;
+    for (const auto& [name, value] : found) {
+        const auto entry = expected.find(name);
+        if (entry == expected.end())
+            result.unknown.push_back(name);
+        else if (value >= entry->second.least())  // not so for NaN
+            result.good.push_back(name);
+        else
+            result.slower.push_back(name);
+    }
+    for (const auto& [name, entry] : expected)
+        if (!found.contains(name)) result.missing.push_back(name);
+    return result;
+}
+
+// The table with what was found as what is expected; margins of its own and other names stay.
+inline Json updated(Json table, const Ratios& found) {
+    for (const auto& [name, value] : found) {
+        const double rounded = std::round(1000 * value) / 1000;
+        Json& entry = table["ratios"][name];
+        if (entry.is_object())
+            entry["value"] = rounded;
+        else
+            entry = rounded;
+    }
+    return table;
+}
+
+}  // namespace check_benchmark

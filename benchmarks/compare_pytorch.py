@@ -1,0 +1,645 @@
+"""dalle2 beside PyTorch, ONNX Runtime and OpenVINO: the same weights, inputs and threads, taking turns.
+
+    python benchmarks/compare_pytorch.py MODEL                        # every network of the model
+    python benchmarks/compare_pytorch.py MODEL --only clip decoder    # some cases; --list names them
+    python benchmarks/compare_pytorch.py MODEL --only picture --runs 1
+
+MODEL is a folder as diffusers' UnCLIPPipeline saves it: that of tests/golden/make_random_model.py, or
+examples/models/emoji-scenes. Python needs torch, diffusers and transformers (tests/golden/make_golden.py says
+which); ONNX Runtime (with onnx) and OpenVINO are measured where they can be imported.
+
+Each case is one network (or the whole pipeline) in one precision. All programs load it and stay; then, round
+for round, each runs once (several times when it is short). A ratio is a rival's seconds divided by those of
+dalle2 in the same round: above 1, dalle2 is faster. Printed are minimum, median and maximum over the rounds, and
+how far each output is from PyTorch's in float32. A rival that cannot run a case is left out, with its reason.
+
+The text of the cases has as many real tokens as --prompt-tokens says, padded to the model's length. As in the
+pipelines, PyTorch computes the padding and hides it, and dalle2 leaves it away; and what is the same in every step
+of a diffusion, dalle2 prepares once, before its seconds are counted (preparation_seconds in the JSON). The cases
+called *_full have no padding, and nothing is prepared.
+"""
+
+import argparse
+import gc
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+
+warnings.filterwarnings("ignore")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+HERE = pathlib.Path(__file__).resolve().parent
+RIVALS = ["eager", "compiled", "onnxruntime", "openvino"]
+# At full length this many seconds pass between two programs, so that the threads of the one that has just run
+# have stopped waiting for more work.
+PAUSE = 0.1
+SHORT = 0.1  # a run that is shorter is repeated
+LONG = 60.0  # of a longer one there are fewer rounds
+TIMESTEP = 487
+
+
+# --- Cases --------------------------------------------------------------------------------------
+
+
+class Case:
+    """inputs() → PyTorch's inputs by name; ours(inputs) → those of dalle2."""
+
+    def __init__(self, name, network, batch, full=False):
+        self.name, self.network, self.batch, self.full = name, network, batch, full
+
+
+def cases_of(model, guided):
+    """All cases of a model, in the order in which a picture meets its networks."""
+    batch = 2 if guided else 1
+    cases = [Case("clip_text_1", "text_encoder", 1, True), Case("clip_text_16", "text_encoder", 16, True),
+             Case("clip_image_1", "image_encoder", 1), Case("clip_image_16", "image_encoder", 16),
+             Case("prior", "prior", batch), Case("prior_full", "prior", batch, True),
+             Case("decoder", "decoder", batch), Case("super_res_first", "super_res_first", 1),
+             Case("super_res_last", "super_res_last", 1)]
+    return [case for case in cases if (model / case.network / "config.json").is_file()]
+
+
+def make_inputs(case, config, arguments):
+    """float32 and int64 tensors, as PyTorch's networks take them."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+
+    def randn(*shape):
+        return torch.randn(shape, generator=generator)
+
+    b = case.batch
+
+    def mask(tokens, extra=0):
+        keep = torch.ones(b, tokens + extra, dtype=torch.bool)
+        if not case.full:
+            keep[:, arguments.prompt_tokens + extra:] = False
+        return keep
+
+    if case.network == "text_encoder":
+        tokens = config["max_position_embeddings"]
+        ids = torch.randint(0, config["vocab_size"] - 2, (b, tokens), generator=generator)
+        ids[:, -1] = config["vocab_size"] - 1  # the end of the text
+        return {"input_ids": ids}
+    if case.network == "image_encoder":
+        return {"pictures": randn(b, 3, config["image_size"], config["image_size"])}
+    if case.network == "prior":
+        width, tokens = config["embedding_dim"], config["num_embeddings"]
+        return {"sample": randn(b, width), "text_embedding": randn(b, width),
+                "text_states": randn(b, tokens, width), "mask": mask(tokens)}
+    side = config["sample_size"]
+    if case.network == "decoder":
+        text = json.loads((arguments.model / "text_encoder/config.json").read_text())
+        projection = json.loads((arguments.model / "text_proj/config.json").read_text())
+        extra, tokens = projection.get("clip_extra_context_tokens", 4), text["max_position_embeddings"]
+        time_width = config.get("time_embedding_dim") or 4 * config["block_out_channels"][0]
+        return {"sample": randn(b, 3, side, side), "added_time": randn(b, time_width),
+                "context": randn(b, tokens + extra, config["cross_attention_dim"]), "mask": mask(tokens, extra)}
+    return {"sample": randn(b, config["in_channels"], side, side)}
+
+
+def inputs_of_dalle2(inputs):
+    """Channels last, and without the padding, which the pipelines leave away."""
+    import torch
+
+    ours = {name: value.permute(0, 2, 3, 1) if value.dim() == 4 else value for name, value in inputs.items()}
+    if "mask" in ours:
+        count = int(ours["mask"].sum(1).max())
+        ours["mask"] = ours["mask"][:, :count]
+        for name in ("text_states", "context"):
+            if name in ours:
+                ours[name] = ours[name][:, :count]
+    return {name: value.to(torch.float32).contiguous() for name, value in ours.items()}
+
+
+# --- PyTorch ------------------------------------------------------------------------------------
+
+
+def convolves(network):
+    return network == "decoder" or network.startswith("super_res")
+
+
+def load_module(case, model, dtype):
+    """A module that takes the case's inputs in order and gives the output that is compared."""
+    import diffusers
+    import torch
+    import transformers
+
+    classes = {"text_encoder": transformers.CLIPTextModelWithProjection,
+               "image_encoder": transformers.CLIPVisionModelWithProjection, "prior": diffusers.PriorTransformer,
+               "decoder": diffusers.UNet2DConditionModel, "super_res_first": diffusers.UNet2DModel,
+               "super_res_last": diffusers.UNet2DModel}
+
+    class Adapter(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, *x):
+            m = self.network
+            if case.network == "text_encoder":
+                return m(input_ids=x[0]).text_embeds
+            if case.network == "image_encoder":
+                return m(pixel_values=x[0]).image_embeds
+            if case.network == "prior":
+                return m(x[0], timestep=TIMESTEP, proj_embedding=x[1], encoder_hidden_states=x[2],
+                         attention_mask=x[3]).predicted_image_embedding
+            if case.network == "decoder":
+                return m(sample=x[0], timestep=TIMESTEP, class_labels=x[1], encoder_hidden_states=x[2],
+                         attention_mask=x[3]).sample
+            return m(sample=x[0], timestep=TIMESTEP).sample
+
+    # (transformers 4.49 lets the files' own type win over torch_dtype.)
+    network = classes[case.network].from_pretrained(model / case.network, torch_dtype=dtype).to(dtype)
+    module = Adapter(network).eval()
+    # The layout that PyTorch's convolutions are fastest with.
+    return module.to(memory_format=torch.channels_last) if convolves(case.network) else module
+
+
+def cast(inputs, dtype):
+    """As a list, numbers in the network's precision, pictures in its layout."""
+    import torch
+
+    result = []
+    for value in inputs.values():
+        value = value.to(dtype) if value.is_floating_point() else value
+        result.append(value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value)
+    return result
+
+
+class Rival:
+    """run() does the work once; output() → the last result, float32."""
+
+    def seconds(self, times, processor):
+        """Of one run: by the clock on the wall, or of all processors together."""
+        clock = time.process_time if processor else time.perf_counter
+        began = clock()
+        for _ in range(times):
+            self.run()
+        return (clock() - began) / times
+
+    def output(self):
+        return self.last.float()
+
+
+class Eager(Rival):
+    def __init__(self, case, module, inputs, precision, arguments):
+        import torch
+
+        self.call, self.inputs = module, cast(inputs, getattr(torch, precision))
+
+    def run(self):
+        self.last = self.call(*self.inputs)
+
+
+class Compiled(Eager):
+    """torch.compile; with frozen weights, which lets it pack them for its kernels."""
+
+    def __init__(self, case, module, inputs, precision, arguments):
+        import torch
+        import torch._inductor.config
+
+        super().__init__(case, module, inputs, precision, arguments)
+        torch._dynamo.reset()
+        torch._inductor.config.freezing = True
+        self.call = torch.compile(module, dynamic=False)
+        self.run()
+
+
+class OnnxRuntime(Rival):
+    def __init__(self, case, module, inputs, precision, arguments):
+        import onnx  # noqa: F401: the export needs it
+        import onnxruntime
+        import torch
+
+        if precision != "float32":
+            raise RuntimeError("its CPU kernels have no bfloat16")
+        folder = tempfile.TemporaryDirectory()
+        path = os.path.join(folder.name, "network.onnx")
+        tensors = cast(inputs, torch.float32)
+        names = list(inputs)
+        torch.onnx.export(module, tuple(tensors), path, input_names=names, output_names=["output"],
+                          opset_version=17, dynamo=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = arguments.threads, 1
+        # Otherwise its threads keep the cores busy while others have their turn.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0" if arguments.no_spinning else "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        folder.cleanup()
+        wanted = {entry.name for entry in self.session.get_inputs()}
+        self.inputs = {name: t.contiguous().numpy() for name, t in zip(names, tensors) if name in wanted}
+
+    def run(self):
+        self.last = self.session.run(None, self.inputs)[0]
+
+    def output(self):
+        import torch
+
+        return torch.from_numpy(self.last).float()
+
+
+class OpenVino(Rival):
+    def __init__(self, case, module, inputs, precision, arguments):
+        import openvino
+        import torch
+
+        self.module = module  # whose weights the converted network goes on using
+        tensors = cast(inputs, torch.float32)
+        network = openvino.convert_model(module, example_input=tuple(tensors),
+                                         input=[(tuple(t.shape)) for t in tensors])
+        hint = "bf16" if precision == "bfloat16" else "f32"
+        self.request = openvino.Core().compile_model(network, "CPU", {
+            "INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": arguments.threads, "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
+        self.inputs = [t.contiguous().numpy() for t in tensors]
+
+    def run(self):
+        self.last = self.request.infer(self.inputs)[0]
+
+    def output(self):
+        import torch
+
+        return torch.from_numpy(self.last.copy()).float()
+
+
+KINDS = {"eager": Eager, "compiled": Compiled, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
+
+
+# --- dalle2 -------------------------------------------------------------------------------------
+
+
+class Dalle2(Rival):
+    """benchmarks/stages --serve: one process, which runs what it is asked for."""
+
+    def __init__(self, program, model, engine, threads):
+        self.process = subprocess.Popen(
+            [str(program), str(model), "--serve", "--engine", engine, "--threads", str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.folder = tempfile.TemporaryDirectory()
+
+    def ask(self, **request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("stages ended: does it run by itself?")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(f"stages: {answer['error']}")
+        return answer
+
+    def load(self, case, inputs, steps):
+        import safetensors.torch
+
+        path = os.path.join(self.folder.name, "inputs.safetensors")
+        safetensors.torch.save_file(inputs_of_dalle2(inputs), path)
+        self.whole = case.full
+        self.ask(load=case.network)
+        self.ask(inputs=path, steps=steps)
+        self.preparation = self.ask(inputs=path, steps=steps)["seconds"]
+        self.run()
+
+    def run(self):
+        self.ask(run=1, whole=self.whole)
+
+    def seconds(self, times, processor):
+        answer = self.ask(run=times, whole=self.whole)
+        return answer["processor_seconds"] / times if processor else sum(answer["seconds"]) / times
+
+    def output(self):
+        import safetensors.torch
+
+        path = os.path.join(self.folder.name, "outputs.safetensors")
+        self.ask(outputs=path)
+        values = safetensors.torch.load_file(path)
+        value = next(values[k] for k in ("text_embedding", "image_embedding", "output") if k in values)
+        return value.permute(0, 3, 1, 2) if value.dim() == 4 else value
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+# --- Measuring ----------------------------------------------------------------------------------
+
+
+def spread(values):
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def take_turns(contenders, arguments):
+    """Seconds of each, round for round."""
+    times, longest = {}, 0
+    for name, contender in contenders.items():
+        contender.run()  # does not count
+        once = contender.seconds(1, False)
+        times[name] = max(1, round(SHORT / once)) if once < SHORT else 1
+        longest = max(longest, once)
+    rounds = arguments.runs if longest < LONG else max(1, min(arguments.runs, 2))
+    seconds = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            time.sleep(PAUSE)
+            if longest < LONG:
+                contender.run()  # wakes its threads and its caches
+            seconds[name].append(contender.seconds(times[name], arguments.processor_time))
+    return seconds
+
+
+def error_of(found, expected):
+    return float((found - expected).norm() / expected.norm())
+
+
+def show(values, digits=2):
+    return f"{values['min']:.{digits}f} / {values['median']:.{digits}f} / {values['max']:.{digits}f}"
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def result_of(name, precision, seconds, errors, failed):
+    """Prints the lines of a case; the JSON of it."""
+    ours = seconds["dalle2"]
+    entry = {"case": name, "precision": precision, "rounds": len(ours), "contenders": {}, "left_out": failed}
+    say(f"{name}, {precision}, {len(ours)} rounds{'' if len(ours) >= 5 else ' (long: fewer than 5)'}")
+    for contender, values in seconds.items():
+        ratio = spread([v / o for v, o in zip(values, ours)])
+        entry["contenders"][contender] = {"seconds": spread(values), "ratio": ratio, "error": errors.get(contender)}
+        error = "" if errors.get(contender) is None else f"   error {errors[contender]:.1e}"
+        times = "" if contender == "dalle2" else f"   {show(ratio)} times"
+        say(f"  {contender:12} {show(spread(values), 4)} s{times}{error}")
+    for contender, reason in failed.items():
+        say(f"  {contender:12} left out: {reason}")
+    torch_names = [n for n in seconds if n in ("eager", "compiled")]
+    if torch_names:
+        best = min(torch_names, key=lambda n: statistics.median(seconds[n]))
+        entry["best_pytorch"] = best
+        entry["vs_pytorch"] = entry["contenders"][best]["ratio"]
+        say(f"  faster than the best of PyTorch ({best}): {show(entry['vs_pytorch'])}")
+    return entry
+
+
+def precision_of_rivals(precision):
+    return "bfloat16" if precision == "int8" else precision
+
+
+def compare_network(case, precision, arguments):
+    import torch
+
+    theirs = precision_of_rivals(precision)
+
+    config = json.loads((arguments.model / case.network / "config.json").read_text())
+    inputs = make_inputs(case, config, arguments)
+    say(f"... {case.name}, {precision}: loading")
+    reference_module = load_module(case, arguments.model, torch.float32)
+    expected = reference_module(*cast(inputs, torch.float32)).float()
+    module = reference_module
+    contenders, failed = {}, {}
+    ours = Dalle2(arguments.stages, arguments.model, precision, arguments.threads)
+    try:
+        ours.load(case, inputs, steps_of(arguments.model).get(case.network, 1))
+        contenders["dalle2"] = ours
+        # OpenVINO and ONNX convert from float32 themselves.
+        for name in ("onnxruntime", "openvino", "eager", "compiled"):
+            if name not in arguments.rivals:
+                continue
+            if name in ("eager", "compiled") and theirs != "float32" and module is reference_module:
+                module = reference_module = None
+                gc.collect()
+                module = load_module(case, arguments.model, getattr(torch, theirs))
+            say(f"... {case.name}, {precision}: {name}")
+            try:
+                contender = KINDS[name](case, module, inputs, theirs, arguments)
+                contender.run()
+                contenders[name] = contender
+            except Exception as error:
+                failed[name] = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        say(f"... {case.name}, {precision}: measuring")
+        seconds = take_turns(contenders, arguments)
+        errors = {name: error_of(contender.output(), expected) for name, contender in contenders.items()}
+    finally:
+        ours.close()
+    entry = result_of(case.name, precision, seconds, errors, failed)
+    limit = {"float32": 1e-3, "bfloat16": max(5e-2, 3 * errors.get("eager", 0)), "int8": 0.1}[precision]
+    entry["preparation_seconds"] = ours.preparation
+    entry["agree"] = errors["dalle2"] < limit
+    if not entry["agree"]:
+        say(f"  WRONG: the output of dalle2 is {errors['dalle2']:.1e} from PyTorch's; expected less than {limit:.0e}")
+    return entry
+
+
+# --- Whole pictures -----------------------------------------------------------------------------
+
+
+class Dalle2Picture(Rival):
+    def __init__(self, program, arguments, precision):
+        self.program, self.prompt = Dalle2(program, arguments.model, precision, arguments.threads), arguments.prompt
+        self.png = os.path.join(self.program.folder.name, "picture.png")
+        self.program.ask(pipeline=True)
+
+    def run(self):
+        self.program.ask(picture=self.prompt, seed=7, png=self.png)
+
+    def output(self):
+        import numpy
+        import PIL.Image
+        import torch
+
+        return torch.from_numpy(numpy.asarray(PIL.Image.open(self.png)).copy()).float() / 255
+
+
+class DiffusersPicture(Rival):
+    def __init__(self, arguments, precision, compiled):
+        import diffusers
+        import torch
+
+        self.torch, self.prompt = torch, arguments.prompt
+        self.pipe = diffusers.UnCLIPPipeline.from_pretrained(arguments.model, torch_dtype=getattr(torch, precision))
+        self.pipe.set_progress_bar_config(disable=True)
+        for unet in (self.pipe.decoder, self.pipe.super_res_first, self.pipe.super_res_last):
+            unet.to(memory_format=torch.channels_last)
+        self.settings = generation_settings(arguments.model)
+        if compiled:
+            import torch._inductor.config
+
+            torch._dynamo.reset()
+            torch._inductor.config.freezing = True
+            for part in (self.pipe.text_encoder, self.pipe.prior, self.pipe.decoder, self.pipe.super_res_first,
+                         self.pipe.super_res_last):
+                part.compile(dynamic=False)
+
+    def run(self):
+        generator = self.torch.Generator().manual_seed(7)
+        self.last = self.pipe(self.prompt, generator=generator, output_type="np", **self.settings).images[0]
+
+    def output(self):
+        return self.torch.from_numpy(self.last).float()
+
+
+def generation_settings(model):
+    names = {"prior_steps": "prior_num_inference_steps", "decoder_steps": "decoder_num_inference_steps",
+             "super_resolution_steps": "super_res_num_inference_steps",
+             "prior_guidance_scale": "prior_guidance_scale", "decoder_guidance_scale": "decoder_guidance_scale"}
+    path = model / "generation_config.json"
+    given = json.loads(path.read_text()) if path.is_file() else {}
+    return {names[key]: value for key, value in given.items() if key in names}
+
+
+def compare_pictures(precision, arguments):
+    say(f"... picture, {precision}: loading dalle2")
+    ours = Dalle2Picture(arguments.stages, arguments, precision)
+    contenders, failed = {"dalle2": ours}, {}
+    try:
+        for name in ("eager", "compiled"):
+            if name not in arguments.rivals:
+                continue
+            say(f"... picture, {precision}: {name}")
+            try:
+                contender = DiffusersPicture(arguments, precision_of_rivals(precision), name == "compiled")
+                if name == "compiled":
+                    contender.run()  # compiles
+                contenders[name] = contender
+            except Exception as error:
+                failed[name] = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        say(f"... picture, {precision}: measuring")
+        seconds = {name: [] for name in contenders}
+        for round_number in range(arguments.runs + (arguments.runs > 1)):
+            for name, contender in contenders.items():
+                time.sleep(PAUSE)
+                taken = contender.seconds(1, False)
+                if round_number > 0 or arguments.runs == 1:  # the first does not count, unless there is one
+                    seconds[name].append(taken)
+        errors = {}
+        if "eager" in contenders:  # beside diffusers in the same precision: mean difference of a value of 0 to 1
+            errors = {name: float((contender.output() - contenders["eager"].output()).abs().mean())
+                      for name, contender in contenders.items() if name != "eager"}
+    finally:
+        ours.program.close()
+    entry = result_of("picture", precision, seconds, errors, failed)
+    say("  (error: mean difference from diffusers' picture in the same precision, of 1)")
+    return entry
+
+
+def steps_of(model):
+    """How often a picture needs each network, at the model's own settings."""
+    settings = {"prior_num_inference_steps": 25, "decoder_num_inference_steps": 25,
+                "super_res_num_inference_steps": 7} | generation_settings(model)
+    last = int((model / "super_res_last").is_dir())
+    return {"prior": settings["prior_num_inference_steps"], "decoder": settings["decoder_num_inference_steps"],
+            "super_res_first": settings["super_res_num_inference_steps"] - last, "super_res_last": last}
+
+
+def estimate(entries, arguments):
+    """A whole picture as steps times the seconds of a step, and what dalle2 prepares once, where every network was
+    measured."""
+    steps = {"clip_text_1": 2} | steps_of(arguments.model)
+    found = []
+    for precision in arguments.precisions:
+        cases = {e["case"]: e for e in entries if e["precision"] == precision and "best_pytorch" in e}
+        if not all(name in cases for name, count in steps.items() if count):
+            continue
+
+        def total(contender_of, figure):
+            return sum(count * cases[name]["contenders"][contender_of(cases[name])]["seconds"][figure]
+                       for name, count in steps.items() if count)
+
+        once = sum(cases[name]["preparation_seconds"] for name, count in steps.items() if count)
+        ours = {f: once + total(lambda case: "dalle2", f) for f in ("min", "median", "max")}
+        best = {f: total(lambda case: case["best_pytorch"], f) for f in ("min", "median", "max")}
+        ratio = {"min": best["min"] / ours["max"], "median": best["median"] / ours["median"],
+                 "max": best["max"] / ours["min"]}
+        say(f"a picture as the sum of its steps, {precision}: dalle2 {ours['median']:.1f} s, the best of PyTorch "
+            f"{best['median']:.1f} s: {show(ratio)} times")
+        found.append({"case": "picture_from_steps", "precision": precision, "steps": steps, "dalle2": ours,
+                      "best_pytorch": best, "vs_pytorch": ratio})
+    return found
+
+
+# --- Main ---------------------------------------------------------------------------------------
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--stages", type=pathlib.Path, default=HERE.parent / "build/benchmarks/stages",
+                        help="the program benchmarks/stages (default: that of build/)")
+    parser.add_argument("--only", nargs="*", help="cases whose names begin with one of these; default: all networks")
+    parser.add_argument("--list", action="store_true", help="names the cases of the model and ends")
+    parser.add_argument("--rivals", nargs="*", choices=RIVALS, default=RIVALS)
+    parser.add_argument("--precisions", nargs="*", choices=["bfloat16", "float32", "int8"],
+                        default=["bfloat16", "float32"], help="int8: dalle2 in int8 beside the others in bfloat16")
+    parser.add_argument("--runs", type=int, default=5, help="rounds (default 5)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--prompt-tokens", type=int, default=12, help="tokens of the prompt in the cases with padding")
+    parser.add_argument("--prompt", default="a painting of a fox in the snow", help="of the case picture")
+    parser.add_argument("--no-spinning", action="store_true", help="ONNX Runtime's threads sleep when they wait")
+    parser.add_argument("--processor-time", action="store_true",
+                        help="count the time of processors, not of the wall: with --threads 1, on a machine that is "
+                             "busy with other things")
+    parser.add_argument("--json", type=pathlib.Path)
+    arguments = parser.parse_args()
+    if not (arguments.model / "model_index.json").is_file():
+        parser.error(f"{arguments.model} is no model's folder: it has no model_index.json; "
+                     "tests/golden/make_random_model.py makes one")
+    guided = generation_settings(arguments.model).get("decoder_guidance_scale", 8.0) != 1.0
+    cases = cases_of(arguments.model, guided)
+    if arguments.list:
+        print("\n".join([case.name for case in cases] + ["picture"]))
+        return 0
+    if not arguments.stages.is_file():
+        parser.error(f"there is no {arguments.stages}; cmake --build build --target dalle2_benchmark_stages makes it")
+    if arguments.runs < 1:
+        parser.error(f"--runs {arguments.runs}; expected 1 or more")
+    try:
+        import diffusers
+        import torch
+        import transformers
+    except ImportError as error:
+        parser.error(f"{error}: run it with a Python that has torch, diffusers and transformers")
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+    torch.set_num_threads(arguments.threads)
+    torch.set_grad_enabled(False)
+
+    def wanted(name):
+        return any(name.startswith(prefix) for prefix in arguments.only)
+
+    names = [case.name for case in cases] + ["picture"]
+    for prefix in arguments.only or []:
+        if not any(name.startswith(prefix) for name in names):
+            parser.error(f"no case begins with \"{prefix}\"; there are {', '.join(names)}")
+    entries = []
+    report = {"pytorch": torch.__version__, "threads": arguments.threads, "model": arguments.model.name,
+              "prompt_tokens": arguments.prompt_tokens, "cases": entries}
+
+    def save():
+        if arguments.json:
+            arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+
+    say(f"PyTorch {torch.__version__}, {arguments.threads} threads; seconds and ratios: minimum / median / maximum")
+    for case in cases:
+        for precision in arguments.precisions:
+            if arguments.only is None or wanted(case.name):
+                entries.append(compare_network(case, precision, arguments))
+                save()
+                gc.collect()
+    if arguments.only is not None and wanted("picture"):
+        for precision in arguments.precisions:
+            entries.append(compare_pictures(precision, arguments))
+            save()
+            gc.collect()
+    entries += estimate(entries, arguments)
+    save()
+    return 0 if all(entry.get("agree", True) for entry in entries) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+#include <doctest/doctest.h>
+
+#include <dalle2/kernels/bandwidth.hpp>
+
+using namespace dalle2;
+
+TEST_CASE("memory is read, written and copied at speeds that a memory can have") {
+    const kernels::Bandwidth found = kernels::measured_bandwidth(1 << 22, 0.003);
+    for (const double speed : {found.read, found.write, found.copy}) {
+        CHECK(speed > 0.01);
+        CHECK(speed < 1e5);
+    }
+}
