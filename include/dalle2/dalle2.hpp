@@ -108,6 +108,7 @@
 #include <dalle2/engine/cpu_tensor.hpp>
 #include <dalle2/engine/engine_kind.hpp>
 #include <dalle2/engine/int8_calibration.hpp>
+#include <dalle2/engine/int8_choice.hpp>
 #include <dalle2/engine/int8_rule.hpp>
 #include <dalle2/engine/on_engine.hpp>
 #include <dalle2/engine/reference.hpp>

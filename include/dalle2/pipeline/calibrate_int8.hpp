@@ -10,7 +10,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -20,6 +19,7 @@
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/int8_calibration.hpp>
+#include <dalle2/engine/int8_choice.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
 
 namespace dalle2 {
@@ -32,15 +32,6 @@ struct CalibrationOptions {
     // Told what happens, such as "decoder", "decoder, 260 layers in int8".
     std::function<void(const std::string&)> on_step = nullptr;
     std::stop_token stop = {};
-};
-
-// Of one network.
-struct Int8Choice {
-    std::set<std::string> weights;  // those that become int8
-    std::int64_t candidates = 0;    // weights that could
-    double decibels = 0;            // of the output, with these weights in int8
-    // In the measured runs, of layers that could be int8 and of those that are.
-    double candidate_multiply_adds = 0, int8_multiply_adds = 0;
 };
 
 namespace detail {
