@@ -1,11 +1,16 @@
 // dalle2 convert: a model's weights in another precision, in one file or in several.
+#include <algorithm>
 #include <cctype>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <iomanip>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +19,7 @@
 #include <dalle2/io/hub_cache.hpp>
 #include <dalle2/io/json.hpp>
 
+#include "choose_int8.hpp"
 #include "commands.hpp"
 #include "terminal.hpp"
 
@@ -25,6 +31,7 @@ namespace fs = std::filesystem;
 
 struct ConvertSettings {
     std::string input, output, dtype = "keep", max_shard_size, variant, as_variant;
+    bool int8 = false;
 };
 
 std::optional<dalle2::DType> dtype_of(const std::string& name) {
@@ -85,8 +92,10 @@ std::string stem_of(const fs::path& folder) {
 
 class Conversion {
 public:
-    Conversion(const ConvertSettings& settings, const std::stop_token& stop) : settings_(settings) {
-        options_.dtype = dtype_of(settings.dtype);
+    Conversion(const ConvertSettings& settings, const std::stop_token& stop)
+        : settings_(settings), stop_(stop) {
+        options_.dtype =
+            dtype_of(settings.int8 && settings.dtype == "keep" ? "bfloat16" : settings.dtype);
         options_.max_shard_size = size_of_text(settings.max_shard_size);
         options_.variant = settings.as_variant;
         options_.warn = [this](const std::string& text) {
@@ -107,7 +116,14 @@ public:
         if (!fs::exists(input, error))
             throw dalle2::IoError("nothing to convert at '" + settings_.input +
                                   "'; expected a model's folder or a file of weights");
-        if (fs::is_directory(input, error))
+        const bool folder = fs::is_directory(input, error);
+        if (settings_.int8 && !(folder && fs::exists(input / "model_index.json", error)))
+            throw dalle2::ConfigError(
+                "--int8 tries the model to see which layers can become int8, and '" +
+                settings_.input +
+                "' is no model that draws; expected a folder with "
+                "model_index.json");
+        if (folder)
             convert_model(input, settings_.output);
         else
             convert_file(input, settings_.output);
@@ -146,6 +162,7 @@ private:
         // Under another name until it is complete.
         const fs::path unfinished = output.string() + ".unfinished";
         fs::remove_all(unfinished, error);
+        if (settings_.int8) choose_int8_layers(input);
         try {
             convert_folders(input, unfinished);
         } catch (...) {
@@ -157,6 +174,24 @@ private:
         if (error)
             throw dalle2::IoError("cannot rename " + unfinished.string() + " to " +
                                   output.string() + ": " + error.message());
+    }
+
+    void choose_int8_layers(const fs::path& input) {
+        choices_ = choose_int8(input, settings_.variant, stop_,
+                               [this](const std::string& text) { bar_.begin(text); });
+        bar_.finish();
+        std::cout
+            << "network            layers in int8   of their work   output against bfloat16\n";
+        for (const auto& [component, choice] : choices_) {
+            std::ostringstream line;
+            line << std::left << std::setw(17) << component << std::right << std::setw(5)
+                 << choice.weights.size() << " of " << std::left << std::setw(9)
+                 << choice.candidates << std::right << std::fixed << std::setprecision(0)
+                 << std::setw(7)
+                 << 100 * choice.int8_multiply_adds / std::max(choice.candidate_multiply_adds, 1.0)
+                 << " %" << std::setw(17) << std::setprecision(1) << choice.decibels << " dB\n";
+            std::cout << line.str();
+        }
     }
 
     // Both the model's own folder, for a network alone, and those in it, for a pipeline.
@@ -184,6 +219,11 @@ private:
         const std::string stem = stem_of(input);
         if (stem.empty()) return;
         name_ = name;
+        if (settings_.int8) {
+            const auto choice = choices_.find(name);
+            options_.int8 =
+                choice == choices_.end() ? std::set<std::string>() : choice->second.weights;
+        }
         const dalle2::WeightFiles source(
             dalle2::find_weights(input, stem + ".safetensors", settings_.variant).path);
         dalle2::convert_weights(source, output, stem, options_);
@@ -197,7 +237,7 @@ private:
             dalle2::OrderedJson config = dalle2::OrderedJson::parse(bytes, nullptr, false);
             for (const char* key : {"torch_dtype", "dtype"})
                 if (config.is_object() && config.contains(key)) {
-                    config[key] = settings_.dtype;
+                    config[key] = settings_.dtype == "keep" ? "bfloat16" : settings_.dtype;
                     bytes = config.dump(2) + "\n";
                 }
         }
@@ -205,6 +245,8 @@ private:
     }
 
     const ConvertSettings& settings_;
+    std::stop_token stop_;
+    std::map<std::string, dalle2::Int8Choice> choices_;
     dalle2::ConvertOptions options_;
     ProgressBar bar_{"MB"};
     std::string name_;
@@ -232,6 +274,10 @@ void add_convert(CLI::App& app, const std::stop_token& stop) {
         ->check(
             CLI::IsMember({"keep", "float64", "float32", "float16", "bfloat16"}).description(""))
         ->capture_default_str();
+    command->add_flag("--int8", settings->int8,
+                      "Store as int8, with a scale for each output, as many layers as leave each "
+                      "network's output 31 dB above the noise that this adds, measured on two "
+                      "pictures that the model draws; the rest as --dtype, bfloat16 unless given");
     command->add_option("--max-shard-size", settings->max_shard_size,
                         "Several files with an index, none larger, such as 2GB; otherwise one");
     command->add_option("--variant", settings->variant,
@@ -248,10 +294,12 @@ void add_convert(CLI::App& app, const std::stop_token& stop) {
             },
             ""));
     command->footer(
-        "What is written, diffusers and transformers read. Everything else in the folder is "
-        "copied.\n"
+        "What is written, diffusers and transformers read, except with --int8: that is for this "
+        "program alone, which runs it on every engine. Everything else in the folder is copied.\n"
         "Examples:\n"
         "  dalle2 convert karlo karlo-bf16 --dtype bfloat16       half the size of float32\n"
+        "  dalle2 convert karlo karlo-int8 --int8                 a quarter of it, for --engine "
+        "int8\n"
         "  dalle2 convert karlo karlo-parts --max-shard-size 1GB\n"
         "  dalle2 convert pytorch_model.bin model.safetensors");
     command->callback([settings, stop] { Conversion(*settings, stop).run(); });

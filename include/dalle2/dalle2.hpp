@@ -115,6 +115,7 @@
 #include <dalle2/engine/engine_kind.hpp>
 #include <dalle2/engine/engine_peak.hpp>
 #include <dalle2/engine/int8_calibration.hpp>
+#include <dalle2/engine/int8_choice.hpp>
 #include <dalle2/engine/int8_rule.hpp>
 #include <dalle2/engine/on_engine.hpp>
 #include <dalle2/engine/operation_cost.hpp>

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -34,6 +36,48 @@ TEST_CASE(
     const dalle2::Picture expected = dalle2::read_picture(folder / "emoji-scenes.png");
     CHECK(dalle2::read_picture(folder / "parts.png") == expected);
     CHECK(dalle2::read_picture(folder / "whole.png") == expected);
+}
+
+TEST_CASE("a model in int8 is half the size of bfloat16 and draws nearly the same picture") {
+    const TemporaryFolder folder;
+    const Run made = run(folder, "convert " + shipped + " small --int8");
+    REQUIRE_MESSAGE(made.status == 0, made.err);
+    CHECK(made.out.find("decoder") != std::string::npos);
+    CHECK(made.out.find("small: 7 networks converted") != std::string::npos);
+    const auto bytes = [](const fs::path& model) {
+        std::uintmax_t sum = 0;
+        for (const auto& entry : fs::recursive_directory_iterator(model))
+            if (entry.path().extension() == ".safetensors") sum += entry.file_size();
+        return static_cast<double>(sum);
+    };
+    REQUIRE(run(folder, "convert " + shipped + " half --dtype bfloat16").status == 0);
+    CHECK(bytes(folder / "small") < 0.65 * bytes(folder / "half"));
+    const dalle2::WeightFiles decoder(folder / "small/decoder/diffusion_pytorch_model.safetensors");
+    CHECK(decoder.is_int8("up_blocks.0.resnets.0.conv1.weight"));
+    CHECK(!decoder.is_int8("conv_in.weight"));
+    CHECK(!decoder.is_int8("conv_out.weight"));
+
+    const auto draw = [&](const std::string& model, const std::string& engine) {
+        const std::string file = fs::path(model).filename().string() + "-" + engine + ".png";
+        const Run drawn = run(folder, "generate 'a red apple' --engine " + engine + " --model " +
+                                          model + " -o " + file);
+        REQUIRE_MESSAGE(drawn.status == 0, drawn.err);
+        return dalle2::read_picture(folder / file);
+    };
+    const dalle2::Picture expected = draw(shipped, "float32");
+    const auto difference = [&](const dalle2::Picture& found) {
+        REQUIRE(found.rgb.size() == expected.rgb.size());
+        double sum = 0;
+        for (std::size_t i = 0; i < found.rgb.size(); ++i)
+            sum += std::abs(static_cast<double>(found.rgb[i]) - expected.rgb[i]);
+        return sum / static_cast<double>(found.rgb.size());
+    };
+    // Mean differences of the 255 steps of a colour; another picture is far from it.
+    CHECK(difference(draw(shipped, "int8")) < 8);
+    CHECK(difference(draw("small", "int8")) < 8);
+    CHECK(difference(draw("small", "float32")) < 8);
+    CHECK(difference(draw("small", "bfloat16")) < 8);
+    CHECK(run(folder, "convert " + shipped + "/decoder alone --int8").status != 0);
 }
 
 TEST_CASE("a file of weights becomes another") {

@@ -11,7 +11,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -21,6 +20,7 @@
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/int8_calibration.hpp>
+#include <dalle2/engine/int8_choice.hpp>
 #include <dalle2/pipeline/part_loader.hpp>
 
 namespace dalle2 {
@@ -28,20 +28,11 @@ namespace dalle2 {
 struct CalibrationOptions {
     std::string variant = "";
     // Of each network's output in int8, against bfloat16.
-    double least_decibels = 31;
+    double least_decibels = 30.5;
     std::int64_t steps = 2;  // of each stage
     // Told what happens, such as "decoder", "decoder, 260 layers in int8".
     std::function<void(const std::string&)> on_step = nullptr;
     std::stop_token stop = {};
-};
-
-// Of one network.
-struct Int8Choice {
-    std::set<std::string> weights;  // those that become int8
-    std::int64_t candidates = 0;    // weights that could
-    double decibels = 0;            // of the output, with these weights in int8
-    // In the measured runs, of layers that could be int8 and of those that are.
-    double candidate_multiply_adds = 0, int8_multiply_adds = 0;
 };
 
 namespace detail {
@@ -194,46 +185,94 @@ private:
         return x;
     }
 
-    // run() is what the network `component` makes of one batch. All candidates become int8; while
-    // the output is too noisy, those that add the most noise for the work that they save go back.
+    struct Candidate {
+        std::string name;
+        double work;   // multiply-adds
+        double noise;  // that it adds to the network's output, relative to the output
+        Int8Measurement* measured;
+    };
+
+    // The layers of a network that could be int8, were run, and gave numbers.
+    std::vector<Candidate> candidates_of(const std::string& component, Int8Choice& choice) const {
+        std::vector<Candidate> candidates;
+        const auto found = log_.layers().find(component);
+        if (found == log_.layers().end()) return candidates;
+        for (const auto& [name, measured] : found->second) {
+            const auto work = static_cast<double>(measured->multiply_adds);
+            const double noise = noise_of(measured->decibels);
+            ++choice.candidates;
+            choice.candidate_multiply_adds += work;
+            if (work > 0 && std::isfinite(noise))
+                candidates.push_back({name, work, noise, measured.get()});
+        }
+        return candidates;
+    }
+
+    static double noise_of(double decibels) { return std::pow(10.0, -decibels / 10); }
+
+    // Up to its first number: "down_blocks.0" of "down_blocks.0.resnets.1.conv1.weight".
+    static std::string block_of(const std::string& name) {
+        const std::size_t digit = name.find_first_of("0123456789");
+        return name.substr(0, digit == std::string::npos ? digit : name.find('.', digit));
+    }
+
+    // From the noise of each layer's own output to its part of the noise of the network's output:
+    // each block is tried alone, and its noise shared out among its layers. `output` is the signal
+    // to noise of the network's output with the present choice.
+    template <class Output>
+    void find_influence(std::vector<Candidate>& candidates, const Output& output,
+                        const std::string& component) const {
+        std::map<std::string, std::vector<Candidate*>> blocks;
+        for (Candidate& candidate : candidates) {
+            blocks[block_of(candidate.name)].push_back(&candidate);
+            candidate.measured->chosen = false;
+        }
+        for (const auto& [block, layers] : blocks) {
+            tell(component + ", " + block + " alone in int8");
+            double sum = 0;
+            for (Candidate* layer : layers) {
+                layer->measured->chosen = true;
+                sum += layer->noise;
+            }
+            const double noise = noise_of(output());
+            for (Candidate* layer : layers) {
+                layer->measured->chosen = false;
+                layer->noise = sum > 0 ? noise * layer->noise / sum : 0;
+            }
+        }
+    }
+
+    // run() is what the network `component` makes of one batch. All candidates become int8, unless
+    // that leaves the output too noisy: then those that add the most noise for the work that they
+    // save stay in bfloat16.
     template <class Run>
     void choose(const std::string& component, const Run& run) {
         log_.measuring = true;
         const Array expected = run();
         log_.measuring = false;
-        const auto found = log_.layers().find(component);
+        const auto output = [&] { return worst_decibels(expected, run()); };
         Int8Choice& choice = choices_[component];
-        choice.decibels = HUGE_VAL;
-        if (found == log_.layers().end()) return;
-        struct Candidate {
-            double noise, work;  // relative to its output; multiply-adds
-            std::string name;
-            Int8Measurement* measured;
-        };
-        std::vector<Candidate> candidates;
-        for (const auto& [name, measured] : found->second) {
-            const auto work = static_cast<double>(measured->multiply_adds);
-            const double noise = std::pow(10.0, -measured->decibels / 10);
-            ++choice.candidates;
-            choice.candidate_multiply_adds += work;
-            if (work > 0 && std::isfinite(noise))  // it was run, and gave numbers
-                candidates.push_back({noise, work, name, measured.get()});
-        }
-        // The noisiest for their work last.
-        std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
-            return std::pair(a.noise / a.work, a.name) < std::pair(b.noise / b.work, b.name);
-        });
-        for (Candidate& candidate : candidates) candidate.measured->chosen = true;
+        std::vector<Candidate> candidates = candidates_of(component, choice);
+        bool sorted = false;
         for (;;) {
+            for (Candidate& candidate : candidates) candidate.measured->chosen = true;
             tell(component + ", " + std::to_string(candidates.size()) + " of " +
                  std::to_string(choice.candidates) + " layers in int8");
-            choice.decibels = worst_decibels(expected, run());
+            choice.decibels = output();
             if (choice.decibels >= options_.least_decibels || candidates.empty()) break;
+            if (!sorted) {
+                find_influence(candidates, output, component);
+                std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
+                    return std::pair(a.noise / a.work, a.name) <
+                           std::pair(b.noise / b.work, b.name);
+                });
+                sorted = true;
+            }
             double noise = 0;
             for (const Candidate& candidate : candidates) noise += candidate.noise;
             // As if noise of layers added up; then it is measured again.
             const double wanted =
-                0.97 * noise * std::pow(10.0, (choice.decibels - options_.least_decibels) / 10);
+                0.97 * noise * noise_of(options_.least_decibels - choice.decibels);
             while (!candidates.empty() && !(noise <= wanted)) {
                 noise -= candidates.back().noise;
                 candidates.back().measured->chosen = false;

@@ -1,0 +1,176 @@
+// Weights of int8 in files: written, read as floats, and what damaged ones meet.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <dalle2/engine/cpu_int8.hpp>
+#include <dalle2/engine/reference.hpp>
+#include <dalle2/io/convert_weights.hpp>
+#include <dalle2/io/int8_tensor.hpp>
+#include <dalle2/io/weights.hpp>
+#include <dalle2/nn/layers.hpp>
+
+#include "temporary_folder.hpp"
+
+using namespace dalle2;
+
+namespace {
+
+Array normals(const Shape& shape, unsigned seed) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal;
+    Array x = make_array(shape);
+    for (float& value : x) value = normal(generator);
+    return x;
+}
+
+void write_source(const TemporaryFolder& folder) {
+    write_safetensors(folder / "source.safetensors",
+                      {{"weight", normals({6, 5, 3, 3}, 1)}, {"bias", normals({6}, 2)}});
+}
+WeightFiles source(const TemporaryFolder& folder) {
+    return WeightFiles(folder / "source.safetensors");
+}
+
+// weight.safetensors with a weight of I8 and a tensor of scales.
+void write_int8(const TemporaryFolder& folder, const std::string& scale_name,
+                const Shape& scale_shape, DType scale_dtype, float scale) {
+    SafetensorsWriter writer(folder / "model.safetensors", {{"weight", {2, 3}, DType::i8},
+                                                            {scale_name, scale_shape, scale_dtype},
+                                                            {"bias", {2}, DType::f32}});
+    const std::int8_t values[6] = {127, -127, 0, 1, 2, 3};
+    writer.add_bytes(std::as_bytes(std::span(values)));
+    if (scale_dtype == DType::i32) {
+        const std::vector<std::int32_t> scales(static_cast<std::size_t>(element_count(scale_shape)),
+                                               1);
+        writer.add_bytes(std::as_bytes(std::span(scales)));
+    } else {
+        writer.add(make_array(scale_shape, scale));
+    }
+    writer.add(make_array({2}, 1.0f));
+    writer.commit();
+}
+
+// What loading model.safetensors says.
+template <Engine E>
+std::string load_error(const TemporaryFolder& folder) {
+    Linear<E> module(3, 2);
+    try {
+        load_weights<E>(module, folder / "model.safetensors");
+    } catch (const FormatError& error) {
+        return error.what();
+    }
+    return "";
+}
+
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("a weight of int8 is its whole numbers times their scales") {
+    const TemporaryFolder folder;
+    write_int8(folder, "weight_scale", {2}, DType::f32, 0.5f);
+    const WeightFiles files(folder / "model.safetensors");
+    CHECK(files.names() == std::vector<std::string>{"weight", "bias"});
+    CHECK(files.is_int8("weight"));
+    CHECK(!files.is_int8("bias"));
+    CHECK(files.made_for_int8());
+    const Array weight = files.to_array("weight");
+    CHECK(weight == Array{{63.5f, -63.5f, 0.0f}, {0.5f, 1.0f, 1.5f}});
+    CHECK(files.to_array("bias") == make_array({2}, 1.0f));
+
+    Linear<Reference> reference(3, 2);
+    load_weights<Reference>(reference, folder / "model.safetensors");
+    CHECK(Reference::store(reference.weight) == weight);
+    Linear<Cpu<std::int8_t>> fast(3, 2);
+    load_weights<Cpu<std::int8_t>>(fast, folder / "model.safetensors");
+    CHECK(fast.weight.is_int8());
+}
+
+TEST_CASE("scales that are missing, misshapen, of another type or no numbers are errors") {
+    const TemporaryFolder folder;
+    write_int8(folder, "other", {2}, DType::f32, 0.5f);
+    CHECK(contains(load_error<Reference>(folder), "weight_scale"));
+    CHECK(contains(load_error<Cpu<std::int8_t>>(folder), "weight_scale"));
+    write_int8(folder, "weight_scale", {3}, DType::f32, 0.5f);
+    CHECK(contains(load_error<Reference>(folder), "weight_scale is F32 [3], expected F32 [2]"));
+    write_int8(folder, "weight_scale", {2, 1}, DType::f32, 0.5f);
+    CHECK(contains(load_error<Reference>(folder), "weight_scale is F32 [2, 1]"));
+    write_int8(folder, "weight_scale", {2}, DType::i32, 0.5f);
+    CHECK(contains(load_error<Reference>(folder), "weight_scale is I32 [2]"));
+    for (const float scale : {0.0f, -1.0f, std::numeric_limits<float>::infinity(), std::nanf("")}) {
+        CAPTURE(scale);
+        write_int8(folder, "weight_scale", {2}, DType::f32, scale);
+        CHECK(contains(load_error<Reference>(folder), "weight_scale: the scale of output 0"));
+        CHECK(
+            contains(load_error<Cpu<std::int8_t>>(folder), "weight_scale: the scale of output 0"));
+    }
+    // Scales without a weight of int8 are a tensor that no one knows.
+    write_safetensors(folder / "model.safetensors", {{"weight", make_array({2, 3})},
+                                                     {"weight_scale", make_array({2})},
+                                                     {"bias", make_array({2})}});
+    CHECK(contains(load_error<Reference>(folder), "1 unknown (weight_scale)"));
+}
+
+TEST_CASE("converted to int8 weights keep 40 dB, in one file and in several, and back") {
+    const TemporaryFolder folder;
+    write_source(folder);
+    const Array before = source(folder).to_array("weight");
+    for (const std::uint64_t size : {0, 40}) {
+        convert_weights(source(folder), folder.path(), "int8",
+                        {.dtype = DType::bf16,
+                         .max_shard_size = size,
+                         .int8 = std::set<std::string>{"weight"}});
+        const std::string index = size ? "int8.safetensors.index.json" : "int8.safetensors";
+        const WeightFiles made(folder / index);
+        CHECK(made.names() == std::vector<std::string>{"weight", "bias"});
+        CHECK(made.dtype("weight") == DType::i8);
+        CHECK(made.dtype("bias") == DType::bf16);
+        const Array after = made.to_array("weight");
+        double signal = 0, error = 0;
+        for (std::size_t i = 0; i < before.size(); ++i) {
+            const double difference = double{after.data()[i]} - double{before.data()[i]};
+            signal += double{before.data()[i]} * double{before.data()[i]};
+            error += difference * difference;
+        }
+        CHECK(decibels(signal, error) > 40);
+
+        // Kept as they are, or as floats again.
+        convert_weights(made, folder.path(), "kept");
+        const WeightFiles kept(folder / "kept.safetensors");
+        CHECK(kept.is_int8("weight"));
+        CHECK(kept.to_array("weight") == after);
+        convert_weights(made, folder.path(), "floats", {.dtype = DType::f32});
+        const WeightFiles floats(folder / "floats.safetensors");
+        CHECK(floats.dtype("weight") == DType::f32);
+        CHECK(!floats.made_for_int8());
+        CHECK(floats.to_array("weight") == after);
+    }
+}
+
+TEST_CASE("a file made for int8 says so even where no weight is") {
+    const TemporaryFolder folder;
+    write_source(folder);
+    convert_weights(source(folder), folder.path(), "int8", {.int8 = std::set<std::string>()});
+    const WeightFiles made(folder / "int8.safetensors");
+    CHECK(made.made_for_int8());
+    CHECK(!made.is_int8("weight"));
+    CHECK(!source(folder).made_for_int8());
+}
+
+TEST_CASE("weights that are not finite cannot become int8") {
+    const TemporaryFolder folder;
+    Array weight = normals({3, 4}, 1);
+    weight(1, 2) = std::numeric_limits<float>::infinity();
+    write_safetensors(folder / "source.safetensors", {{"weight", weight}});
+    CHECK_THROWS_AS(convert_weights(source(folder), folder.path(), "int8",
+                                    {.int8 = std::set<std::string>{"weight"}}),
+                    FormatError);
+}
