@@ -55,7 +55,7 @@ DALLE2_INLINE void multiply_rows(const T* const* rows, int64 count, const T* pac
     t.panel_stride = run * panel_width;
     t.partial_stride = panels * panel_width;
     for (int64 panel = 0; panel < panels;) {
-        const int64 some = next_panels(panels - panel), tile_rows = rows_of_panels[some];
+        const int64 some = next_panels(panels - panel, max_panels), tile_rows = rows_of_panels[some];
         const auto kernel = gemm_tile_of<T>(some);
         t.w = packed + panel * t.panel_stride;
         for (int64 m = 0; m < count; m += tile_rows) {
@@ -78,7 +78,7 @@ DALLE2_INLINE void multiply_rows_to(const T* const* rows, int64 count, const T* 
     t.y_stride = stride;
     const int64 panels = (columns + panel_width - 1) / panel_width;
     for (int64 panel = 0; panel < panels;) {
-        const int64 some = next_panels(panels - panel), tile_rows = rows_of_panels[some];
+        const int64 some = next_panels(panels - panel, max_panels), tile_rows = rows_of_panels[some];
         const auto kernel = gemm_tile_of<T>(some);
         t.w = packed + panel * t.panel_stride;
         t.columns = columns - panel * panel_width;
@@ -107,7 +107,7 @@ DALLE2_INLINE void multiply_transposed(const T* x, const T* y, int64 steps, int6
     t.add = add;
     const int64 panels = width / panel_width;
     for (int64 panel = 0; panel < panels;) {
-        const int64 some = next_panels(panels - panel);
+        const int64 some = next_panels(panels - panel, max_panels);
         const WeightKernel<T> kernel = weight_kernel_of<T>(some, keys);
         t.dy = y + panel * t.dy_panel_stride;
         for (int64 key = 0; key < keys; key += kernel.rows) {

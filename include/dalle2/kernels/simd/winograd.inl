@@ -213,7 +213,7 @@ void winograd_block(const WinogradPlan<T, Weight>& plan, int64 task, char* scrat
     t.panel_stride = plan.channels * panel_width;
     const int64 end = std::min(plan.panels, (group + 1) * plan.panels_per_group);
     for (int64 panel = group * plan.panels_per_group; panel < end;) {
-        const int64 count = next_panels(end - panel), tile_rows = rows_of_panels[count];
+        const int64 count = next_panels(end - panel, most_panels(std::min(tiles, plan.tiles_at_once))), tile_rows = rows_of_panels[count];
         const auto kernel = gemm_tile_of<T>(count);
         const int64 column = panel * panel_width, width = count * panel_width;
         const int64 weight_stride = plan.weight_stride(count), product_stride = plan.product_stride(count);
