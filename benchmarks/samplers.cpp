@@ -77,7 +77,7 @@ public:
           decoder_(parts_.decoder()),
           upsampler_(parts_.upsampler()),
           small_oracle_(renderer_, static_cast<int>(decoder_.unet.config.sample_size)),
-          large_oracle_(renderer_, static_cast<int>(upsampler_.first.config.sample_size)) {
+          large_oracle_(renderer_, static_cast<int>(upsampler_.first.get()->config.sample_size)) {
         const dalle2::ClipTokenizer tokenizer = parts_.tokenizer();
         const auto text_encoder = parts_.text_encoder();
         const auto encode = [&](const std::vector<std::string>& texts) {

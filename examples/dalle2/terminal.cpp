@@ -60,11 +60,15 @@ void ProgressBar::update(const std::string& stage, std::int64_t done, std::int64
 }
 
 void ProgressBar::begin(const std::string& stage) {
-    finish();
-    stage_ = stage;
-    began_ = Clock::now();
-    done_ = total_ = 0;
-    open_ = true;
+    // What begins in the middle of a stage, such as reading the network of its last step, is a part
+    // of it.
+    if (!(open_ && done_ < total_)) {
+        finish();
+        stage_ = stage;
+        began_ = Clock::now();
+        done_ = total_ = 0;
+        open_ = true;
+    }
     if (terminal_) std::cerr << '\r' << stage << "\x1b[K" << std::flush;
 }
 

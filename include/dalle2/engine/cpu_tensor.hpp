@@ -80,6 +80,7 @@ public:
     CpuParameter(Shape shape, ParameterKind kind)
         : contents_(std::make_shared<const Contents>(Contents{std::move(shape), kind})) {}
 
+    // Of this parameter as it is: to be copied by who loads it anew.
     const Shape& shape() const { return contents_->shape; }
     ParameterKind kind() const { return contents_->kind; }
 
@@ -126,7 +127,8 @@ public:
             const BufferPool::Outside outside;  // it stays
             loaded.tensor = CpuTensor<T>(s);
             const std::int64_t width = loaded.tensor.count() / std::max<std::int64_t>(rows, 1);
-            const std::int64_t together = std::max<std::int64_t>(1, 65536 / width);
+            const std::int64_t together =
+                std::max<std::int64_t>(1, 65536 / std::max<std::int64_t>(width, 1));
             std::vector<float> values(static_cast<std::size_t>(together * width));
             for (std::int64_t row = 0; row < rows; row += together) {
                 const std::int64_t count = std::min(together, rows - row);

@@ -54,7 +54,7 @@ SafetensorsMetadata load_checkpoint(const std::filesystem::path& path,
                           " tensors, expected " + std::to_string(4 * parameters.entries().size()) +
                           "; this checkpoint is of another model");
     for (auto& entry : parameters.entries()) {
-        const Shape& shape = entry.parameter.shape();
+        const Shape shape = entry.parameter.shape();  // a copy, for assign makes it anew
         entry.parameter.assign(read(entry.name + "/value", shape));
         entry.first_moment = read(entry.name + "/first_moment", shape);
         entry.second_moment = read(entry.name + "/second_moment", shape);
