@@ -48,7 +48,7 @@ private:
         if (request.contains("load")) {
             network_.reset();
             pipeline_.reset();
-            pool_ = BufferPool();
+            pool_.emplace();
             return {{"seconds", seconds_of([&] {
                          network_ = load_network(directory_, request["load"], engine_);
                      })}};
@@ -58,7 +58,7 @@ private:
         if (request.contains("inputs"))
             return read(request["inputs"].get<std::string>(), request.value("steps", 1));
         if (request.contains("run")) {
-            const BufferPool::Scope scope(pool_);
+            const BufferPool::Scope scope(*pool_);
             const bool whole = request.value("whole", false);
             OrderedJson seconds = OrderedJson::array();
             const std::clock_t began = std::clock();
@@ -88,7 +88,7 @@ private:
         const SafetensorsFile file(path);
         NamedArrays inputs;
         for (const std::string& name : file.names()) inputs[name] = file.to_array(name);
-        const BufferPool::Scope scope(pool_);
+        const BufferPool::Scope scope(*pool_);
         const double seconds = seconds_of([&] { network_->prepare(inputs, steps); });
         return {{"names", names(inputs)}, {"seconds", seconds}};
     }
@@ -114,7 +114,7 @@ private:
     std::unique_ptr<Network> network_;
     std::optional<Pipeline> pipeline_;
     NamedArrays outputs_;
-    BufferPool pool_;
+    std::optional<BufferPool> pool_{std::in_place};  // each network has its own
 };
 
 }  // namespace
