@@ -3,7 +3,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <numeric>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/concept.hpp>
@@ -58,7 +63,7 @@ struct Cpu {
 
     static kernels::Conv2dShape conv2d_shape(const Shape& x, const Shape& weight,
                                              const Conv2dOptions& o) {
-        check_picture("conv2d", x, weight[1]);
+        conv2d_result(x, weight, o);  // throws for what has none
         return {.batch = x[0],
                 .height = x[1],
                 .width = x[2],

@@ -3,7 +3,10 @@
 // Each function throws ShapeError for what the operation itself would throw it for.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,11 +45,7 @@ inline OperationCost linear(const Shape& x, const Shape& weight, const Shape* bi
 
 inline OperationCost conv2d(const Shape& x, const Shape& weight, const Shape* bias,
                             const Conv2dOptions& o) {
-    check_picture("conv2d", x, weight[1]);
-    const auto extent = [&](std::int64_t in, std::int64_t kernel) {
-        return (in + 2 * o.padding - kernel) / o.stride + 1;
-    };
-    Shape result = {x[0], extent(x[1], weight[2]), extent(x[2], weight[3]), weight[0]};
+    Shape result = conv2d_result(x, weight, o);
     std::vector<Shape> inputs = {x, weight};
     if (bias) inputs.push_back(*bias);
     const std::int64_t multiply_adds = element_count(result) * weight[1] * weight[2] * weight[3];
