@@ -21,12 +21,16 @@ struct OperationCost {
     std::vector<Shape> inputs;  // tensors, then parameters
     Shape result;
     std::int64_t multiply_adds = 0;
+    // Of the weight, inputs[1], where its type is not that of tensors.
+    std::optional<std::int64_t> weight_bytes = {};
 
-    // Values read and written, if nothing stays in a cache.
-    std::int64_t elements() const {
-        std::int64_t count = element_count(result);
-        for (const Shape& input : inputs) count += element_count(input);
-        return count;
+    // Read and written, if nothing stays in a cache.
+    std::int64_t bytes(std::int64_t bytes_per_element) const {
+        std::int64_t sum = element_count(result) * bytes_per_element;
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+            sum += i == 1 && weight_bytes ? *weight_bytes
+                                          : element_count(inputs[i]) * bytes_per_element;
+        return sum;
     }
 };
 
