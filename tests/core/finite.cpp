@@ -37,4 +37,10 @@ TEST_CASE("an array that holds what is no number is an error that says how much 
     values(1, 0) = std::nanf("");
     CHECK_THROWS_WITH_AS(check_finite(values, "decoder, step 1 of 2"),
                          doctest::Contains("decoder, step 1 of 2: 1 of 6 values"), NumericError);
+    CHECK_THROWS_WITH_AS(check_finite(values, "embedding"), doctest::Contains("float32"),
+                         NumericError);
+    CHECK_THROWS_WITH_AS(check_finite(values, "embedding", "Ask who made it"),
+                         "embedding: 1 of 6 values are infinite or not a number; expected numbers. "
+                         "Ask who made it",
+                         NumericError);
 }

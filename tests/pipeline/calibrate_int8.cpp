@@ -71,7 +71,7 @@ bool same(const Choices& a, const Choices& b) {
 TEST_CASE("the more exact a network's output has to be, the fewer of its layers take int8") {
     const double infinity = std::numeric_limits<double>::infinity();
     std::map<double, Choices> by_decibels;
-    for (const double least : {0.0, 45.0, infinity}) by_decibels[least] = choices(least);
+    for (const double least : {0.0, 42.0, 45.0, infinity}) by_decibels[least] = choices(least);
     for (const std::string& network : unets) {
         CAPTURE(network);
         const Int8Choice& all = by_decibels[0].at(network);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,22 @@ TEST_CASE("a call for variations is checked, and can be stopped") {
     std::stop_source source;
     source.request_stop();
     CHECK_THROWS_AS(pipeline.generate({picture}, {.stop = source.get_token()}), Cancelled);
+}
+
+TEST_CASE("an image embedding that is no numbers is an error before any work, and says so") {
+    const Model model;
+    const VariationsPipeline pipeline =
+        load_variations(model.folder.path(), {.engine = EngineKind::cpu_float});
+    int steps = 0;
+    const GenerateOptions options = {.progress = [&](const GenerateProgress&) { ++steps; }};
+    Array embedding = make_array({2, tiny_model::width}, 0.5f);
+    embedding(1, 3) = std::nanf("");
+    CHECK_THROWS_WITH_AS(pipeline.generate(embedding, options),
+                         doctest::Contains("image embedding: 1 of 24 values "), NumericError);
+    CHECK(steps == 0);
+    embedding(1, 3) = 0.5f;
+    CHECK(shape_of(pipeline.generate(embedding, options).pictures)[0] == 2);
+    CHECK(steps > 0);
 }
 
 TEST_CASE("what a model lacks for variations, or for texts, is named") {

@@ -73,6 +73,11 @@ TEST_CASE("weights that are no numbers are an error that names the stage and its
     made = tiny_model::pipeline<E>();
     spoil(made.prior.transformer, "norm_out.weight", infinity);
     fails(made, "prior, step 1 of 3: ");
+    for (const char* statistic : {"clip_std", "clip_mean"}) {  // after the last step
+        made = tiny_model::pipeline<E>();
+        spoil(made.prior.transformer, statistic, std::nanf(""));
+        fails(made, "prior: 1 of 12 values ");
+    }
     made = tiny_model::pipeline<E>();
     spoil(made.decoder.unet, "conv_out.bias", -infinity);
     fails(made, "decoder, step 1 of 4: ");

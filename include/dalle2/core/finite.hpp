@@ -26,13 +26,18 @@ inline std::int64_t count_not_finite(std::int64_t n, const float* values) {
     return std::count_if(values, values + n, [](float value) { return !std::isfinite(value); });
 }
 
-// Throws NumericError when there are any; `stage` ("decoder, step 3 of 25") made them.
-inline void check_finite(const Array& values, const std::string& stage) {
+inline constexpr const char* damaged_network =
+    "The network's weights are damaged, or too large for the engine's precision: get the model's "
+    "files anew, or try the engine float32";
+
+// Throws NumericError when there are any; `stage` ("decoder, step 3 of 25") made them, and `advice`
+// says why that may be and what to do.
+inline void check_finite(const Array& values, const std::string& stage,
+                         const std::string& advice = damaged_network) {
     const auto count = static_cast<std::int64_t>(values.size());
     if (const std::int64_t bad = count_not_finite(count, values.data()); bad > 0)
         throw NumericError(stage + ": " + std::to_string(bad) + " of " + std::to_string(count) +
-                           " values are infinite or not a number; expected numbers. The network's "
-                           "weights are damaged, or too large for the engine's precision");
+                           " values are infinite or not a number; expected numbers. " + advice);
 }
 
 }  // namespace dalle2

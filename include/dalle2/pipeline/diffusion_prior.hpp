@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <dalle2/core/finite.hpp>
 #include <dalle2/diffusion/unclip_sampler.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
 #include <dalle2/pipeline/sampling.hpp>
@@ -52,7 +53,9 @@ struct DiffusionPrior {
                 return E::to_array(transformer(E::from_array(x), time, prepared));
             },
             draw);
-        return denormalised(normalised);
+        Array embedding = denormalised(normalised);
+        check_finite(embedding, "prior");
+        return embedding;
     }
 
     // From the space that the prior works in to that of CLIP: x·σ + μ.

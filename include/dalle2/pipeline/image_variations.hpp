@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <dalle2/core/buffer_pool.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/core/thread_scope.hpp>
@@ -60,8 +61,10 @@ struct ImageVariations {
     }
 
     // One picture of each embedding [batch, embedding], wherever it comes from: a mean of two
-    // pictures' embeddings, for example.
+    // pictures' embeddings, for example. Throws NumericError for one that is not finite.
     Generation generate(const Array& image_embedding, const GenerateOptions& options = {}) const {
+        check_finite(image_embedding, "image embedding",
+                     "It was given to the pipeline so: look at what made it");
         return generate_from([&] { return image_embedding; }, options);
     }
 
