@@ -1,7 +1,12 @@
 // A model directory: written, loaded, refused.
 #include <doctest/doctest.h>
 
+#include <set>
+#include <string>
 #include <thread>
+#include <vector>
+
+#include <dalle2/io/convert_weights.hpp>
 
 #include "../io/temporary_folder.hpp"
 #include "tiny_directory.hpp"
@@ -31,6 +36,15 @@ struct Model {
         folder.write(file, changed.dump());
     }
     void remove(const std::string& name) const { std::filesystem::remove_all(folder / name); }
+
+    // Every matrix and convolution of a component, however small.
+    void make_int8(const std::string& component, const std::string& stem) const {
+        const WeightFiles weights(folder / component / (stem + ".safetensors"));
+        std::set<std::string> names;
+        for (const std::string& name : weights.names())
+            if (weights.shape(name).size() > 1) names.insert(name);
+        convert_weights(weights, folder / component, stem, {.int8 = names});
+    }
 
     // The message with which loading fails; empty when it does not.
     std::string error() const {
@@ -154,32 +168,44 @@ TEST_CASE("networks loaded in turn are looked at before the first is used") {
 
 TEST_CASE("pipelines of several kinds serve several threads at once") {
     const Model model;
-    const auto options = [](EngineKind engine, Residency residency) {
-        return LoadOptions{.engine = engine, .residency = residency};
+    model.make_int8("super_res_first", "diffusion_pytorch_model");
+    const auto make = [&](EngineKind engine, Residency residency) {
+        return load<AllEngines>(model.folder.path(), {.engine = engine, .residency = residency});
     };
-    const std::vector<Pipeline> pipelines = [&] {
-        std::vector<Pipeline> made;
-        made.push_back(load(model.folder.path(), options(EngineKind::cpu_float, Residency::whole)));
-        made.push_back(
-            load(model.folder.path(), options(EngineKind::cpu_float, Residency::in_turn)));
-        made.push_back(
-            load(model.folder.path(), options(EngineKind::cpu_bfloat16, Residency::whole)));
-        return made;
-    }();
-    const GenerateOptions call = {.seed = 5, .threads = 1};
+    std::vector<Pipeline> pipelines;
+    pipelines.push_back(make(EngineKind::cpu_float, Residency::whole));
+    pipelines.push_back(make(EngineKind::cpu_float, Residency::in_turn));
+    pipelines.push_back(make(EngineKind::cpu_bfloat16, Residency::whole));
+    pipelines.push_back(make(EngineKind::cpu_int8, Residency::whole));
     std::vector<Array> expected;
     for (const Pipeline& pipeline : pipelines)
-        expected.push_back(pipeline.generate({"owl"}, call).pictures);
-    std::vector<Array> found(2 * pipelines.size());
-    {
-        std::vector<std::jthread> threads;
+        expected.push_back(pipeline.generate({"owl"}, {.seed = 5, .threads = 1}).pictures);
+    for (const int each : {1, 2}) {  // threads of a call
+        CAPTURE(each);
+        const GenerateOptions call = {.seed = 5, .threads = each};
+        std::vector<Array> found(2 * pipelines.size());
+        {
+            std::vector<std::jthread> threads;
+            for (std::size_t i = 0; i < found.size(); ++i)
+                threads.emplace_back([&, i] {
+                    found[i] = pipelines[i % pipelines.size()].generate({"owl"}, call).pictures;
+                });
+        }
         for (std::size_t i = 0; i < found.size(); ++i)
-            threads.emplace_back([&, i] {
-                found[i] = pipelines[i % pipelines.size()].generate({"owl"}, call).pictures;
-            });
+            CHECK(found[i] == expected[i % pipelines.size()]);
     }
-    for (std::size_t i = 0; i < found.size(); ++i)
-        CHECK(found[i] == expected[i % pipelines.size()]);
+}
+
+TEST_CASE("a pipeline is called from within a parallel region of the application") {
+    const Model model;
+    const Pipeline pipeline = load(model.folder.path(), {.engine = EngineKind::cpu_float});
+    const Array expected = pipeline.generate({"owl"}, {.seed = 5, .threads = 1}).pictures;
+    std::vector<Array> found(2);
+#pragma omp parallel for num_threads(2) schedule(static, 1)
+    for (int i = 0; i < 2; ++i)
+        found[static_cast<std::size_t>(i)] =
+            pipeline.generate({"owl"}, {.seed = 5, .threads = 2}).pictures;
+    for (const Array& pictures : found) CHECK(pictures == expected);
 }
 
 TEST_CASE("dalle2::load gives the engine and samplers that are asked for") {
