@@ -39,6 +39,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
     if (method == ConvMethod::direct) {
         ConvPlan<T> plan{};
         static_cast<ConvProblem<T>&>(plan) = problem;
+        plan.factor_size = vector_kernels<T>().factor_size;
         divide(plan, thread_count());
         return run(plan, vector_kernels<T>().conv_task);
     }
@@ -46,6 +47,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
     WinogradPlan<Value, T> plan{};
     static_cast<ConvProblem<T>&>(plan) = problem;
     plan.tile = method == ConvMethod::winograd2 ? 2 : 4;
+    plan.factor_size = vector_kernels<Value>().factor_size;
     divide(plan, thread_count());
     const AlignedBuffer<Value> zeros(plan.channels);
     std::fill_n(zeros.get(), plan.channels, Value(0));
@@ -120,17 +122,20 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.out_width = s.out_width();
     plan.kernel_height = s.kernel_height, plan.kernel_width = s.kernel_width;
     plan.stride = s.stride, plan.padding = s.padding;
+    plan.factor_size = vector_kernels<T>().factor_size;
+    plan.pair = plan.factor_size == static_cast<int64>(sizeof(T)) ? pair_size<T> : 1;
     divide(plan, thread_count());
 
     // What a micro-kernel may read beyond the last pixel.
-    constexpr int64 slack = panel_width * pair_size<T>;
-    const int64 x_count = plan.groups * plan.x_group();
+    const int64 slack = panel_width * plan.pair * plan.factor_size;
+    const int64 x_bytes = plan.groups * plan.x_group() * plan.factor_size;
     const int64 zero_count =
         std::max(plan.width * plan.channels, plan.out_width * plan.out_channels) + panel_width;
-    const AlignedBuffer<T> packed_x(x_count + slack), zeros(zero_count);
-    const AlignedBuffer<T> packed_dy(plan.panels * plan.groups * plan.group_pixels() * slack);
+    const AlignedBuffer<char> packed_x(x_bytes + slack);
+    const AlignedBuffer<char> packed_dy(plan.panels * plan.groups * plan.group_pixels() * slack);
+    const AlignedBuffer<T> zeros(zero_count);
     const AlignedBuffer<float> sums(plan.sums_size() * thread_count());
-    std::fill_n(packed_x.get() + x_count, slack, T(0));
+    std::fill_n(packed_x.get() + x_bytes, slack, char(0));
     std::fill_n(zeros.get(), zero_count, T(0));
     plan.packed_x = packed_x.get(), plan.packed_dy = packed_dy.get(), plan.zeros = zeros.get();
     plan.dw = dw, plan.dbias = dbias;

@@ -99,23 +99,12 @@ DALLE2_INLINE vf load_weights(const float* p) { return _mm256_loadu_ps(p); }
 DALLE2_INLINE vf broadcast_step(const float* p) { return _mm256_broadcast_ss(p); }
 DALLE2_INLINE vf multiply_add(vf acc, vf x, vf w) { return _mm256_fmadd_ps(x, w, acc); }
 
-struct WeightPairs {
-    vf even, odd;
-};
-DALLE2_INLINE WeightPairs split_pairs(vi v) {
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(v, 16)),
-            _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
-}
-DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) {
-    return split_pairs(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-}
-DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
-    int bits;
-    __builtin_memcpy(&bits, p, 4);
-    return split_pairs(_mm256_set1_epi32(bits));
-}
-DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) {
-    return _mm256_fmadd_ps(x.odd, w.odd, _mm256_fmadd_ps(x.even, w.even, acc));
+inline constexpr bool multiplies_bfloat16 = false;
+// The first or the second of eight pairs.
+DALLE2_INLINE vf load_of_pairs(const bfloat16* p, int64 member) {
+    const vi v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    const vi first_up = _mm256_sll_epi32(v, _mm_cvtsi64_si128(16 - 16 * member));
+    return _mm256_castsi256_ps(_mm256_and_si256(first_up, _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
 }
 
 DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to) {

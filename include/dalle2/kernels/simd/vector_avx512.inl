@@ -97,10 +97,11 @@ DALLE2_INLINE vf load_weights(const float* p) { return _mm512_loadu_ps(p); }
 DALLE2_INLINE vf broadcast_step(const float* p) { return _mm512_set1_ps(*p); }
 DALLE2_INLINE vf multiply_add(vf acc, vf x, vf w) { return _mm512_fmadd_ps(x, w, acc); }
 
-DALLE2_INLINE int pair_bits(const bfloat16* p) {
-    int bits;
-    __builtin_memcpy(&bits, p, 4);
-    return bits;
+inline constexpr bool multiplies_bfloat16 = DALLE2_HAVE_BF16;
+// The first or the second of sixteen pairs.
+DALLE2_INLINE vf load_of_pairs(const bfloat16* p, int64 member) {
+    const vi first_up = _mm512_sll_epi32(_mm512_loadu_si512(p), _mm_cvtsi64_si128(16 - 16 * member));
+    return _mm512_castsi512_ps(_mm512_and_si512(first_up, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
 }
 #if DALLE2_HAVE_BF16
 struct WeightPairs {
@@ -108,7 +109,9 @@ struct WeightPairs {
 };
 DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) { return {_mm512_loadu_si512(p)}; }
 DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
-    vi pairs = _mm512_set1_epi32(pair_bits(p));
+    int bits;
+    __builtin_memcpy(&bits, p, 4);
+    vi pairs = _mm512_set1_epi32(bits);
 #if defined(__clang__)
     // clang 16 crashes where it sees that a vector of bfloat16 is made of equal pairs.
     asm("" : "+v"(pairs));
@@ -117,19 +120,6 @@ DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
 }
 DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) {
     return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(x.v), reinterpret_cast<__m512bh>(w.v));
-}
-#else
-struct WeightPairs {
-    vf even, odd;
-};
-DALLE2_INLINE WeightPairs split_pairs(vi v) {
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
-            _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
-}
-DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) { return split_pairs(_mm512_loadu_si512(p)); }
-DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) { return split_pairs(_mm512_set1_epi32(pair_bits(p))); }
-DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) {
-    return _mm512_fmadd_ps(x.odd, w.odd, _mm512_fmadd_ps(x.even, w.even, acc));
 }
 #endif
 

@@ -77,23 +77,13 @@ DALLE2_INLINE vf load_weights(const float* p) { return load(p); }
 DALLE2_INLINE vf broadcast_step(const float* p) { return set1(*p); }
 DALLE2_INLINE vf multiply_add(vf acc, vf x, vf w) { return acc + x * w; }
 
-struct WeightPairs {
-    vf even, odd;
-};
-DALLE2_INLINE WeightPairs split_pairs(vi v) {
-    return {reinterpret_cast<vf>(v << 16), reinterpret_cast<vf>(v & static_cast<std::int32_t>(0xffff0000u))};
+inline constexpr bool multiplies_bfloat16 = false;
+// The first or the second of four pairs.
+DALLE2_INLINE vf load_of_pairs(const bfloat16* p, int64 member) {
+    vi v;
+    __builtin_memcpy(&v, p, 16);
+    return reinterpret_cast<vf>(v << static_cast<int>(16 - 16 * member) & static_cast<std::int32_t>(0xffff0000u));
 }
-DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) {
-    vi a;
-    __builtin_memcpy(&a, p, 16);
-    return split_pairs(a);
-}
-DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
-    std::int32_t bits;
-    __builtin_memcpy(&bits, p, 4);
-    return split_pairs(vi{bits, bits, bits, bits});
-}
-DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) { return (acc + x.even * w.even) + x.odd * w.odd; }
 
 DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to) {
     for (int i = 0; i < 16; ++i) {
