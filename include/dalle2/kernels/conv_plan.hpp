@@ -13,8 +13,8 @@ namespace dalle2::kernels {
 
 // What a product with weights of type T takes and gives: the type of x and y, and the type that
 // products are summed in. What x is when it meets the weights, its Factor, depends on the
-// instruction set: bytes where the weights are int8; float where weights are bfloat16 and no
-// instruction multiplies those; else T.
+// instruction set: T itself, or for int8 bytes without a sign; where no instruction multiplies
+// those, float for bfloat16 and 16-bit whole numbers for int8.
 template <class T>
 struct Product {
     using Value = T;
@@ -40,8 +40,8 @@ struct GemmTile {
     Y* y;  // null: the sums go to `partial`
     int64 y_stride, valid_rows, columns;
     const float* bias;  // of the first column; may be null
-    // Of int8 alone: for each row what its bytes stand for, for each column the scale and the sum
-    // of its weights.
+    // Of int8 alone: for each row what its whole numbers stand for, for each column the scale and
+    // the sum of its weights.
     const ByteRange* row_ranges;
     const float* column_scales;
     const std::int32_t* column_sums;
@@ -116,7 +116,8 @@ inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pict
 template <class T>
 void divide(ConvPlan<T>& plan, int64 threads) {
     const int64 pixels = plan.out_height * plan.out_width, total = plan.batch * pixels;
-    plan.copied = plan.factor_size != static_cast<int64>(sizeof(typename Product<T>::Value)) ||
+    plan.copied = std::is_same_v<T, std::int8_t> ||
+                  plan.factor_size != static_cast<int64>(sizeof(typename Product<T>::Value)) ||
                   plan.pad_y > 0 || plan.pad_x > 0 ||
                   plan.kernel_width * plan.channels % pair_size<T> != 0;
 

@@ -1,6 +1,8 @@
 // Linear layers and convolutions on vectors.
 #pragma once
 
+#include <cassert>
+
 #include <dalle2/kernels/plain_gemm.hpp>
 #include <dalle2/kernels/simd.hpp>
 
@@ -9,15 +11,21 @@ namespace dalle2::kernels::fast {
 // Direct, or by Winograd's F(2×2, 3×3) or F(4×4, 3×3): a half and a third of the time.
 enum class ConvMethod { direct, winograd2, winograd4 };
 
-// The fastest method whose results are as good. Roundings to bfloat16 within Winograd's method
-// leave F(2×2) with 0.003 and F(4×4) with 0.008 of a sum's own size, where the rounding of the
-// result alone is 0.0016; in float both are as exact as the direct sum. The transformation of the
-// weights costs as much as four or eight tiles, so a picture of few tiles takes smaller ones.
+// Whether Winograd's method computes it.
+template <class T>
+bool winograd_fits(const ConvProblem<T>& p) {
+    return p.kernel_height == 3 && p.kernel_width == 3 && p.stride == 1 &&
+           p.channels % pair_size<T> == 0;
+}
+
+// The fastest method whose error stays below 0.01 of a sum's own size. Where products are of
+// bfloat16, roundings within Winograd's method leave F(2×2) with 0.003 and F(4×4) with 0.008, where
+// the rounding of the result alone is 0.0016; in float both are as exact as the direct sum. The
+// transformation of the weights costs as much as four or eight tiles, so a picture of few tiles
+// takes smaller ones.
 template <class T>
 ConvMethod conv_method(const ConvProblem<T>& p) {
-    if (p.kernel_height != 3 || p.kernel_width != 3 || p.stride != 1 ||
-        p.channels % pair_size<T> != 0 || p.channels < 16 || p.out_channels < 16)
-        return ConvMethod::direct;
+    if (!winograd_fits(p) || p.channels < 16 || p.out_channels < 16) return ConvMethod::direct;
     const auto tiles = [&](int64 size) {
         return p.batch * ((p.out_height + size - 1) / size) * ((p.out_width + size - 1) / size);
     };
@@ -34,8 +42,10 @@ void run(const Plan& plan, void (*task)(const Plan&, int64, char*)) {
     });
 }
 
+// A method other than `direct` must fit.
 template <class T>
 void run(const ConvProblem<T>& problem, ConvMethod method) {
+    assert(method == ConvMethod::direct || winograd_fits(problem));
     if (method == ConvMethod::direct) {
         ConvPlan<T> plan{};
         static_cast<ConvProblem<T>&>(plan) = problem;

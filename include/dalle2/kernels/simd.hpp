@@ -26,6 +26,10 @@
 #include <immintrin.h>
 #endif
 
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "dalle2 counts on infinities, NaN and the order of sums: compile without -ffast-math"
+#endif
+
 namespace dalle2::kernels {
 
 // The functions of one instruction set for T = float or bfloat16 that generation needs.

@@ -23,12 +23,12 @@ struct WeightTile {
 };
 
 // The sum runs over all pixels of all pictures. A unit is a strip of rows of a picture, or the
-// whole picture; a group is as many units as are multiplied at once: for products of bfloat16 the pairs of a
-// dot product are the same pixel of two units, so that a shift by one pixel is an offset and never
-// splits a pair. All threads pack x and dy into groups; then each task multiplies all of them for
-// weights of its own: up to four panels of outputs, some input channels, all kernel rows or one. So
-// the order of every sum depends on the sizes alone. A task goes through the groups in chunks that
-// stay in the second-level cache, as its sums do.
+// whole picture; a group is as many units as are multiplied at once: for products of bfloat16 the
+// pairs of a dot product are the same pixel of two units, so that a shift by one pixel is an offset
+// and never splits a pair. All threads pack x and dy into groups; then each task multiplies all of
+// them for weights of its own: up to four panels of outputs, some input channels, all kernel rows
+// or one. So the order of every sum depends on the sizes alone. A task goes through the groups in
+// chunks that stay in the second-level cache, as its sums do.
 template <class T>
 struct WeightPlan {
     static constexpr int64 chunk_bytes = 512 * 1024;
@@ -48,11 +48,11 @@ struct WeightPlan {
     int64 in_rows, in_columns, panels;
     int64 channels_per_task, parts, kernel_rows_per_task;
 
-    void* packed_x;  // [group][in_rows][in_columns][channels][pair]
+    void* packed_x;   // [group][in_rows][in_columns][channels][pair]
     void* packed_dy;  // [panel][group][strip_rows][out_width][16][pair]
-    const T* zeros;  // a row of x or dy
-    float* dw;       // [out, in, kernel_height, kernel_width]
-    float* dbias;    // [out], or null
+    const T* zeros;   // a row of x or dy
+    float* dw;        // [out, in, kernel_height, kernel_width]
+    float* dbias;     // [out], or null
 
     int64 x_group() const { return in_rows * in_columns * channels * pair; }
     int64 x_row() const { return in_columns * channels * pair; }

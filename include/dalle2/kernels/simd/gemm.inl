@@ -16,10 +16,14 @@ struct FactorOf<bfloat16> {
 };
 template <>
 struct FactorOf<std::int8_t> {
-    using type = std::uint8_t;
+    using type = std::conditional_t<multiplies_bytes, std::uint8_t, std::int16_t>;
 };
 template <class T>
 using Factor = typename FactorOf<T>::type;
+
+// A step of a product takes pairs or fours of T. Where x is wider than the weights, it takes them in two parts.
+template <class T, class X>
+inline constexpr int parts_of_step = sizeof(X) > sizeof(T) ? 2 : 1;
 
 // The same numbers, as what is multiplied.
 template <class T>
@@ -60,7 +64,7 @@ struct ColumnTerms<std::int8_t> {
     vf bias, scale;
     vi sums;
 
-    using Tile = GemmTile<std::int8_t, std::uint8_t>;
+    using Tile = GemmTile<std::int8_t, Factor<std::int8_t>>;
     DALLE2_INLINE ColumnTerms(const Tile& t, int column, int64 left)
         : bias(t.bias == nullptr ? zero() : left >= lanes ? load(t.bias + column) : load(t.bias + column, left)),
           scale(load(t.column_scales + column)),
@@ -90,26 +94,21 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i) x[i] = t.rows[i] + t.x_offset + tap * t.x_tap_stride;
         const T* w[Panels];
         DALLE2_UNROLL for (int j = 0; j < Panels; ++j) w[j] = t.w + j * t.panel_stride + tap * t.w_tap_stride;
-        if constexpr (std::is_same_v<T, bfloat16> && std::is_same_v<X, float>) {
-            // One member of a pair after the other, in a loop that is not unrolled: there are no registers for both.
-            for (int64 k = 0; k < t.steps * step; ++k) {
-                vf b[vectors];
-                DALLE2_UNROLL for (int j = 0; j < vectors; ++j)
-                    b[j] = load_of_pairs(w[j / per_panel] + (k / step * 16 + j % per_panel * lanes) * step, k % step);
-                DALLE2_UNROLL for (int i = 0; i < Rows; ++i) {
-                    const vf a = set1(x[i][k]);
-                    DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = multiply_add(acc[i][j], a, b[j]);
-                }
-            }
-        } else {
-            for (int64 k = 0; k < t.steps; ++k) {
-                decltype(load_weights(w[0])) b[vectors];
-                DALLE2_UNROLL for (int j = 0; j < vectors; ++j)
-                    b[j] = load_weights(w[j / per_panel] + (k * 16 + j % per_panel * lanes) * step);
-                DALLE2_UNROLL for (int i = 0; i < Rows; ++i) {
-                    const auto a = broadcast_step(x[i] + k * step);
-                    DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = multiply_add(acc[i][j], a, b[j]);
-                }
+        // (In two parts, one after the other in a loop that is not unrolled: there are no registers for both.)
+        constexpr int parts = parts_of_step<T, X>;
+        for (int64 k = 0; k < t.steps * parts; ++k) {
+            const auto weights = [&](int j) DALLE2_LAMBDA {
+                const T* from = w[j / per_panel] + (k / parts * 16 + j % per_panel * lanes) * step;
+                if constexpr (parts == 1)
+                    return load_weights(from);
+                else
+                    return load_weights(from, k % parts);
+            };
+            decltype(weights(0)) b[vectors];
+            DALLE2_UNROLL for (int j = 0; j < vectors; ++j) b[j] = weights(j);
+            DALLE2_UNROLL for (int i = 0; i < Rows; ++i) {
+                const auto a = broadcast_step(x[i] + k * (step / parts));
+                DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = multiply_add(acc[i][j], a, b[j]);
             }
         }
     }

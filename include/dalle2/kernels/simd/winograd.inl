@@ -100,8 +100,8 @@ DALLE2_INLINE vf load_factors(const T* from, int64 i) {
         return load(from + i);
     } else {
         const int64 channel = i / panel_width, out = i % panel_width;
-        return channel % 2 == 0 ? load_of_pairs(from + channel * panel_width + out * 2, 0)
-                                : load_of_pairs(from + (channel - 1) * panel_width + out * 2, 1);
+        return channel % 2 == 0 ? load_weights(from + channel * panel_width + out * 2, 0)
+                                : load_weights(from + (channel - 1) * panel_width + out * 2, 1);
     }
 }
 
