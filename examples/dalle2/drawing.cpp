@@ -21,7 +21,8 @@ namespace tool {
 namespace {
 
 // A single picture needs each network once: keeping them would be of no use. Several pictures
-// should not load them again and again, unless there is no room.
+// should not load them again and again, unless there is no room. (Of a model with both, the plan
+// counts the prior where `dalle2 vary` has the image encoder, which is near enough.)
 dalle2::Residency residency_of(const DrawingSettings& settings, dalle2::EngineKind engine) {
     if (settings.memory == "all") return dalle2::Residency::whole;
     if (settings.memory == "least" || settings.count == 1) return dalle2::Residency::in_turn;
