@@ -163,6 +163,7 @@ Contender make_dalle2(const std::string& subject, const Recipe& parts, std::int6
                       .pytorch = false,
                       .bfloat16 = bf16,
                       .bytes = 0,
+                      .first = 0,
                       .turn = make_turns<T>(subject, parts, batch),
                       .seconds = {}};
     made.turn(0);
@@ -227,6 +228,7 @@ nlohmann::json measure(const Subject& subject, const Settings& settings) {
                 left_out["PyTorch " + form + " " + precision] = error.what();
             }
         }
+    training_benchmark::leave_out_hopeless(contenders, left_out);
     double float_peak = kernels::measured_peak(false, 0.5),
            bfloat16_peak = kernels::measured_peak(true, 0.5);
     training_benchmark::take_turns(contenders, settings.rounds, settings.least / settings.rounds);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <string>
@@ -25,6 +26,7 @@ struct Contender {
     bool pytorch;        // or else dalle2
     bool bfloat16;       // what it multiplies, or else float32
     std::int64_t bytes;  // of memory at most, for the making and the first steps
+    double first;        // seconds of a step before all rounds
     // Makes steps for at least so many seconds; the mean of their seconds.
     std::function<double(double)> turn;
     std::vector<double> seconds;  // of a step, in each round
@@ -54,11 +56,33 @@ inline Contender make_pytorch(const std::string& python, const nlohmann::json& r
             .pytorch = true,
             .bfloat16 = request["precision"] == "bfloat16",
             .bytes = made["bytes"],
+            .first = made["seconds"],
             .turn =
                 [process](double least) {
                     return process->ask({{"turn", least}})["seconds"].get<double>();
                 },
             .seconds = {}};
+}
+
+// Takes out those of PyTorch that are so much slower than its fastest that their turns would be for
+// nothing (bfloat16 on a processor without instructions for it takes minutes); tells each name, and
+// why.
+inline void leave_out_hopeless(std::vector<Contender>& contenders, nlohmann::json& left_out) {
+    constexpr int hopeless = 5;  // times
+    const Contender* best = nullptr;
+    for (const Contender& contender : contenders)
+        if (contender.pytorch && (!best || contender.first < best->first)) best = &contender;
+    if (!best) return;
+    const double limit = hopeless * best->first;
+    const std::string of_best =
+        " s, more than " + std::to_string(hopeless) + " times that of " + best->name;
+    std::erase_if(contenders, [&](const Contender& contender) {
+        if (!contender.pytorch || contender.first <= limit) return false;
+        char seconds[32];
+        std::snprintf(seconds, sizeof seconds, "%.1f", contender.first);
+        left_out[contender.name] = "a step took " + (seconds + of_best);
+        return true;
+    });
 }
 
 // So many rounds, in each of which every contender makes steps for at least so many seconds.
