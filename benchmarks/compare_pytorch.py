@@ -47,7 +47,9 @@ RIVALS = ["eager", "compiled", "onnxruntime", "openvino"]
 PAUSE = 0.1
 SHORT = 0.1  # a run that is shorter is repeated
 LONG = 60.0  # of a longer one there are fewer rounds
-HOPELESS = 5  # times slower than the best of PyTorch: with --best-precision, no turns
+# With --best-precision, who takes more than so many seconds, and so many times as long as the best of PyTorch, gets
+# no turns.
+PATIENCE, HOPELESS = 2.0, 5
 WRONG = 3  # the exit status
 TIMESTEP = 487
 
@@ -439,7 +441,7 @@ def leave_out_hopeless(contenders, once, failed):
     once = {name: seconds for name, seconds in once.items() if is_pytorch(name)}
     for name, seconds in once.items():
         best = min(once, key=once.get)
-        if seconds > HOPELESS * once[best]:
+        if seconds > max(PATIENCE, HOPELESS * once[best]):
             failed[name] = f"a run took {seconds:.1f} s, more than {HOPELESS} times that of {best}"
             del contenders[name]
 

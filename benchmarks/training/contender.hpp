@@ -68,12 +68,13 @@ inline Contender make_pytorch(const std::string& python, const nlohmann::json& r
 // nothing (bfloat16 on a processor without instructions for it takes minutes); tells each name, and
 // why.
 inline void leave_out_hopeless(std::vector<Contender>& contenders, nlohmann::json& left_out) {
-    constexpr int hopeless = 5;  // times
+    constexpr double patience = 2;  // seconds; below, it is not worth it
+    constexpr int hopeless = 5;     // times
     const Contender* best = nullptr;
     for (const Contender& contender : contenders)
         if (contender.pytorch && (!best || contender.first < best->first)) best = &contender;
     if (!best) return;
-    const double limit = hopeless * best->first;
+    const double limit = std::max(patience, hopeless * best->first);
     const std::string of_best =
         " s, more than " + std::to_string(hopeless) + " times that of " + best->name;
     std::erase_if(contenders, [&](const Contender& contender) {
