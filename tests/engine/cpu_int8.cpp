@@ -6,6 +6,7 @@
 #include <limits>
 #include <random>
 
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/thread_scope.hpp>
 #include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/engine/reference.hpp>
@@ -121,7 +122,7 @@ TEST_CASE("an input of zeros gives the bias") {
     for (std::int64_t i = 0; i < 9; ++i) CHECK(y(1, i) == b(i));
 }
 
-TEST_CASE("int8 weights are chosen where they are faster and hardly change") {
+TEST_CASE("int8 weights are chosen where they are worth it and hardly change") {
     const auto chosen = [](const Array& values, ParameterKind kind, Precision precision) {
         E::Parameter made(shape_of(values), kind);
         E::load(made, values, {"weight", precision});
@@ -155,6 +156,49 @@ TEST_CASE("weights come back from int8 near what they were, and other parameters
     const Array b = normals({7}, 1), t = normals({3, 4}, 1);
     CHECK(E::store(parameter<E>(b, ParameterKind::vector)) == b);
     CHECK(E::store(parameter<E>(t, ParameterKind::table)) == t);
+}
+
+TEST_CASE("a parameter that is loaded again is the second alone, in either form") {
+    const Array first = normals({128, 64}, 1), x = normals({3, 64}, 3);
+    Array second = normals({128, 64}, 2);
+    second(5, 7) = std::nanf("");
+    const auto run = [&](const E::Parameter& weight) {
+        return E::to_array(E::linear(E::from_array(x), weight, nullptr));
+    };
+    for (const Precision before : {Precision::int8, Precision::other})
+        for (const Precision after : {Precision::int8, Precision::other}) {
+            const bool int8 = after == Precision::int8;
+            E::Parameter loaded(shape_of(first), ParameterKind::matrix), once = loaded;
+            E::load(loaded, first, {"weight", before});
+            const E::Parameter copy = loaded;
+            E::load(loaded, second, {"weight", after});
+            E::load(once, second, {"weight", after});
+            CHECK(loaded.is_int8() == int8);
+            const Array found = run(loaded), expected = run(once), kept = run(copy);
+            for (std::int64_t row = 0; row < 3; ++row)
+                for (std::int64_t o = 0; o < 128; ++o) {
+                    CHECK(std::isnan(found(row, o)) == (o == 5));
+                    CHECK((found(row, o) == expected(row, o) || o == 5));
+                    CHECK(!std::isnan(kept(row, o)));
+                }
+            if (int8) CHECK_THROWS_AS(loaded.packed(), Error);  // no second copy in memory
+        }
+}
+
+TEST_CASE("weights in int8 stay when the pool of the call that loads them goes") {
+    const BufferPool pool;
+    const BufferPool::Scope scope(pool);
+    const auto weight = parameter<E>(normals({128, 64}, 1), ParameterKind::matrix);
+    CHECK(weight.is_int8());
+    CHECK(pool.peak_bytes() == 0);
+}
+
+TEST_CASE("weights too small for a scale of their own are rounded to zero, not to NaN") {
+    Array w = normals({128, 64}, 1);
+    const double usual = int8_weight_decibels(w);
+    for (std::int64_t i = 0; i < 64; ++i) w(3, i) = i % 2 ? 1e-40f : -1e-40f;
+    CHECK(int8_weight_decibels(w) == doctest::Approx(usual).epsilon(0.01));
+    for (const float scale : to_int8(w).scales) CHECK(std::isfinite(1 / scale));
 }
 
 TEST_CASE("int8 layers give the same numbers for any number of threads") {

@@ -7,8 +7,11 @@
 #include <random>
 
 #include <dalle2/core/bfloat16.hpp>
+#include <dalle2/engine/autodiff.hpp>
 #include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/engine/reference.hpp>
+#include <dalle2/engine/trace.hpp>
 
 using namespace dalle2;
 
@@ -290,6 +293,21 @@ TEST_CASE_TEMPLATE("wrong shapes are errors", E, Reference, ENGINES) {
         CHECK_THROWS_AS(E::embedding(table, std::vector<std::int32_t>{id}), ShapeError);
     typename E::Parameter p({2, 2}, ParameterKind::matrix);
     CHECK_THROWS_AS(E::load(p, make_array({4})), ShapeError);
+}
+
+TEST_CASE_TEMPLATE("a convolution of a picture smaller than its kernel is an error", E, Reference,
+                   ENGINES, Cpu<double>, Cpu<std::int8_t>, Autodiff<float>, Trace) {
+    const auto weight = parameter<E>(make_array({4, 5, 3, 3}, 1.0f), ParameterKind::convolution);
+    const auto convolve = [&](std::int64_t height, std::int64_t width, const Conv2dOptions& o) {
+        const auto x = E::from_array(make_array({1, height, width, 5}, 1.0f));
+        return E::shape(E::conv2d(x, weight, nullptr, o));
+    };
+    for (const auto& [height, width] : {std::pair{2, 2}, {2, 9}, {9, 2}, {0, 9}})
+        for (const std::int64_t stride : {1, 2})
+            CHECK_THROWS_WITH_AS(convolve(height, width, {.stride = stride}),
+                                 doctest::Contains("is smaller than the kernel, 3x3"), ShapeError);
+    CHECK(convolve(3, 4, {.stride = 2}) == Shape{1, 1, 1, 4});
+    CHECK(convolve(1, 2, {.padding = 1}) == Shape{1, 1, 2, 4});
 }
 
 TEST_CASE_TEMPLATE("a layer does not begin after a stop was requested", E, Reference, ENGINES) {

@@ -1,9 +1,11 @@
 // A profile has what the Trace engine counts, with times that lie within each other.
 #include <doctest/doctest.h>
 
+#include <new>
 #include <thread>
 
 #include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/engine/profile_report.hpp>
 #include <dalle2/engine/trace.hpp>
 
@@ -101,6 +103,46 @@ TEST_CASE_TEMPLATE("a profile counts every operation as Trace does", T, float, b
         CHECK(found.bytes == expected.bytes);
         CHECK(found.duration > 0);
     }
+}
+
+TEST_CASE("layers with int8 weights have names of their own and read a byte for each weight") {
+    using E = Cpu<std::int8_t>;
+    const auto parameter = [](const Shape& shape, ParameterKind kind, WeightOrigin::Precision p) {
+        E::Parameter made(shape, kind);
+        E::load(made, make_array(shape, 0.25f), {"weight", p});
+        return made;
+    };
+    const auto int8 = WeightOrigin::Precision::int8, other = WeightOrigin::Precision::other;
+    const auto bias = parameter({16}, ParameterKind::vector, other);
+    const auto x = E::from_array(make_array({1, 4, 5, 8}, 1.0f));
+    Profile profile;
+    {
+        const Profile::Scope scope(profile);
+        E::linear(x, parameter({16, 8}, ParameterKind::matrix, int8), &bias);
+        E::linear(x, parameter({16, 8}, ParameterKind::matrix, other), &bias);
+        E::conv2d(x, parameter({16, 8, 3, 3}, ParameterKind::convolution, int8), &bias,
+                  {.padding = 1});
+    }
+    const auto& found = profile.operations();
+    REQUIRE(found.size() == 3);
+    CHECK(found[0].cost.operation == "linear int8");
+    CHECK(found[1].cost.operation == "linear");
+    CHECK(found[2].cost.operation == "conv2d 3x3 int8");
+    const std::int64_t tensors = 2 * (20 * 8 + 20 * 16 + 16), scales = 4 * 16;
+    CHECK(found[0].bytes == tensors + 16 * 8 + scales);
+    CHECK(found[1].bytes == tensors + 2 * 16 * 8);
+    CHECK(found[2].bytes == tensors + 16 * 8 * 9 + scales);
+    CHECK(found[0].cost.multiply_adds == found[1].cost.multiply_adds);
+}
+
+TEST_CASE("an operation for whose description there is no memory is left out") {
+    Profile profile;
+    const Profile::Scope scope(profile);
+    const auto fail = []() -> OperationCost { throw std::bad_alloc(); };
+    { const ProfiledOperation operation(4, fail); }
+    Cpu<float>::scale(Cpu<float>::from_array(make_array({4}, 1.0f)), 2.0);
+    REQUIRE(profile.operations().size() == 1);
+    CHECK(profile.operations()[0].cost.operation == "scale");
 }
 
 TEST_CASE("nothing is written without a scope, after one, or for another thread") {

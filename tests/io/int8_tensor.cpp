@@ -1,10 +1,14 @@
 // Weights of int8 in files: written, read as floats, and what damaged ones meet.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -100,7 +104,8 @@ TEST_CASE("scales that are missing, misshapen, of another type or no numbers are
     CHECK(contains(load_error<Reference>(folder), "weight_scale"));
     CHECK(contains(load_error<Cpu<std::int8_t>>(folder), "weight_scale"));
     write_int8(folder, "weight_scale", {3}, DType::f32, 0.5f);
-    CHECK(contains(load_error<Reference>(folder), "weight_scale is F32 [3], expected F32 [2]"));
+    CHECK(contains(load_error<Reference>(folder),
+                   "weight_scale is F32 [3], expected F32, BF16 or F16 [2]"));
     write_int8(folder, "weight_scale", {2, 1}, DType::f32, 0.5f);
     CHECK(contains(load_error<Reference>(folder), "weight_scale is F32 [2, 1]"));
     write_int8(folder, "weight_scale", {2}, DType::i32, 0.5f);
@@ -153,6 +158,49 @@ TEST_CASE("converted to int8 weights keep 40 dB, in one file and in several, and
         CHECK(!floats.made_for_int8());
         CHECK(floats.to_array("weight") == after);
     }
+}
+
+TEST_CASE("weights that are int8 already are copied, bytes and scales") {
+    const TemporaryFolder folder;
+    // As another program may have rounded them: no output's largest is 127.
+    const std::int8_t values[6] = {100, -128, 3, 0, 1, -2};
+    for (const DType scale_type : {DType::f32, DType::bf16}) {
+        SafetensorsWriter writer(folder / "source.safetensors",
+                                 {{"weight", {2, 3}, DType::i8},
+                                  {"weight_scale", {2}, scale_type},
+                                  {"bias", {2}, DType::f32}},
+                                 {{int8_metadata_key, int8_metadata_text}});
+        writer.add_bytes(std::as_bytes(std::span(values)));
+        writer.add(make_array({2}, 0.3f));
+        writer.add(make_array({2}, 1.0f));
+        writer.commit();
+        const auto check_kept = [&](const ConvertOptions& options) {
+            convert_weights(source(folder), folder.path(), "kept", options);
+            const WeightFiles kept(folder / "kept.safetensors");
+            REQUIRE(kept.is_int8("weight"));
+            CHECK(kept.dtype("weight_scale") == scale_type);
+            for (const char* name : {"weight", "weight_scale"})
+                CHECK(std::ranges::equal(kept.view(name).bytes, source(folder).view(name).bytes));
+            CHECK(kept.to_array("weight") == source(folder).to_array("weight"));
+        };
+        check_kept({});
+        check_kept({.int8 = std::set<std::string>{"weight"}});
+        check_kept({.dtype = DType::bf16, .int8 = std::set<std::string>{"weight", "other"}});
+    }
+}
+
+TEST_CASE("scales in another file of several are named with their own file") {
+    const TemporaryFolder folder;
+    SafetensorsWriter writer(folder / "a.safetensors", {{"weight", {1, 2}, DType::i8}});
+    const std::int8_t values[2] = {1, 2};
+    writer.add_bytes(std::as_bytes(std::span(values)));
+    writer.commit();
+    write_safetensors(folder / "b.safetensors", {{"weight_scale", make_array({1}, -1.0f)}});
+    folder.write("model.safetensors.index.json",
+                 R"({"weight_map": {"weight": "a.safetensors", "weight_scale": "b.safetensors"}})");
+    const WeightFiles files(folder / "model.safetensors.index.json");
+    CHECK_THROWS_WITH_AS(files.to_array("weight"),
+                         doctest::Contains("b.safetensors: the tensor weight_scale"), FormatError);
 }
 
 TEST_CASE("a file made for int8 says so even where no weight is") {

@@ -1,5 +1,9 @@
 // Linear layers and convolutions against loops in double, for every instruction set and scalar
 // type.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include <dalle2/kernels/kernels.hpp>
 
 #include "support.hpp"
@@ -207,8 +211,50 @@ TEST_CASE_TEMPLATE("Winograd's method gives the same bits for any number of thre
     for (const Conv2dShape& s :
          {Conv2dShape{1, 70, 66, 20, 40, 3, 3, 1, 1}, Conv2dShape{5, 8, 8, 32, 200, 3, 3, 1, 1}}) {
         const Data<T> d(s);
-        for (const ConvMethod method : {ConvMethod::winograd2, ConvMethod::winograd4})
-            CHECK(independent_of_threads([&] { return convolve(s, d, method); }));
+        for_each_isa([&] {
+            for (const ConvMethod method : {ConvMethod::winograd2, ConvMethod::winograd4})
+                CHECK(independent_of_threads([&] { return convolve(s, d, method); }));
+        });
+    }
+}
+
+TEST_CASE_TEMPLATE("what is not finite stays in its picture, by every method", T, float, bfloat16) {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    for (const Conv2dShape& s :
+         {Conv2dShape{3, 4, 4, 16, 17, 3, 3, 1, 1}, Conv2dShape{3, 9, 7, 18, 20, 3, 3, 1, 1}}) {
+        const Data<T> d(s);
+        const int64 row = 1, column = s.width - 1;  // of the second picture
+        for_each_isa([&] {
+            for (const ConvMethod method :
+                 {ConvMethod::direct, ConvMethod::winograd2, ConvMethod::winograd4})
+                for (const float value : {infinity, -infinity, std::nanf("")}) {
+                    CAPTURE(static_cast<int>(method));
+                    CAPTURE(value);
+                    const std::vector<T> before = convolve(s, d, method);
+                    Data<T> spoilt = d;
+                    spoilt.x[static_cast<std::size_t>(((s.height + row) * s.width + column) *
+                                                      s.in_channels)] = T(value);
+                    const std::vector<T> after = convolve(s, spoilt, method);
+                    const auto picture = static_cast<std::ptrdiff_t>(before.size()) / 3;
+                    const auto same = [&](int64 b) {
+                        return std::equal(before.begin() + b * picture,
+                                          before.begin() + (b + 1) * picture,
+                                          after.begin() + b * picture);
+                    };
+                    CHECK(same(0));
+                    CHECK(same(2));
+                    // The pixels that see it.
+                    bool finite = false;
+                    for (int64 y = row - 1; y <= row + 1; ++y)
+                        for (int64 x = column - 1; x <= column; ++x)
+                            for (int64 o = 0; o < s.out_channels; ++o)
+                                finite =
+                                    finite ||
+                                    std::isfinite(static_cast<float>(after[static_cast<std::size_t>(
+                                        ((s.height + y) * s.width + x) * s.out_channels + o)]));
+                    CHECK(!finite);
+                }
+        });
     }
 }
 

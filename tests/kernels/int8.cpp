@@ -293,6 +293,9 @@ TEST_CASE("layers with int8 weights give the same bits for any number of threads
             const Data d(s);
             const Int8Weights w = pack(s, d.w);
             CHECK(independent_of_threads([&] { return convolve(s, d, w); }));
+            if (s.kernel_height != 3) continue;
+            for (const ConvMethod method : {ConvMethod::winograd2, ConvMethod::winograd4})
+                CHECK(independent_of_threads([&] { return convolve(s, d, w, method); }));
         }
     });
 }

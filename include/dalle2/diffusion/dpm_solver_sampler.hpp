@@ -5,9 +5,13 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
+#include <dalle2/diffusion/noise_schedule.hpp>
 #include <dalle2/diffusion/prediction.hpp>
 #include <dalle2/diffusion/sampler.hpp>
 

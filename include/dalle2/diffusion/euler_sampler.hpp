@@ -3,16 +3,19 @@
 // noise is σ/α.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <utility>
+#include <vector>
 
+#include <dalle2/diffusion/noise_schedule.hpp>
 #include <dalle2/diffusion/prediction.hpp>
 #include <dalle2/diffusion/sampler.hpp>
 
 namespace dalle2 {
-
-// x_t/α and its noise level σ/α, "x" and "σ" of Karras et al.
-inline double noise_level(SignalAndNoise at) { return at.noise / at.signal; }
 
 struct EulerOptions {
     // Steps down further than asked for, and adds noise up to there: as much as the true posterior

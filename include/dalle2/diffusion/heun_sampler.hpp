@@ -3,10 +3,15 @@
 // calls a step.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
-#include <dalle2/diffusion/euler_sampler.hpp>
+#include <dalle2/core/error.hpp>
+#include <dalle2/diffusion/noise_schedule.hpp>
 #include <dalle2/diffusion/prediction.hpp>
 #include <dalle2/diffusion/sampler.hpp>
 

@@ -56,6 +56,14 @@ struct SignalAndNoise {
     double signal, noise;
 };
 
+// log(α/σ), half the logarithm of the signal-to-noise ratio; infinite for the clean sample.
+inline double log_snr(SignalAndNoise at) {
+    return at.noise > 0.0 ? std::log(at.signal / at.noise) : HUGE_VAL;
+}
+
+// σ/α, the noise of x_t/α: "σ" of Karras et al. 2022.
+inline double noise_level(SignalAndNoise at) { return at.noise / at.signal; }
+
 // q(x_prev | x_t, x_0) = N(clean·x_0 + noisy·x_t, variance), DDPM's formula (7); beta is the
 // variance of the step forward from x_prev to x_t, the upper end of a learned variance.
 struct Posterior {

@@ -59,11 +59,6 @@ inline std::vector<std::int64_t> evenly_spaced_timesteps(std::int64_t train_time
     return timesteps;
 }
 
-// log(α/σ), half the logarithm of the signal-to-noise ratio; infinite for the clean sample.
-inline double log_snr(SignalAndNoise at) {
-    return at.noise > 0.0 ? std::log(at.signal / at.noise) : HUGE_VAL;
-}
-
 // Where a run of few steps looks: at timesteps as far from one another as can be, or at log
 // signal-to-noise ratios, as DPM-Solver's paper recommends.
 enum class TimestepSpacing { even, log_snr };

@@ -3,7 +3,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <numeric>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/concept.hpp>
@@ -58,7 +63,7 @@ struct Cpu {
 
     static kernels::Conv2dShape conv2d_shape(const Shape& x, const Shape& weight,
                                              const Conv2dOptions& o) {
-        check_picture("conv2d", x, weight[1]);
+        conv2d_result(x, weight, o);  // throws for what has none
         return {.batch = x[0],
                 .height = x[1],
                 .width = x[2],
@@ -259,7 +264,7 @@ protected:
     static Tensor linear_with(const Weights& weights, const Tensor& x, const Shape& weight,
                               const Parameter* bias) {
         const auto profiled = profile([&] {
-            return named<Weights>(operations::linear(x.shape(), weight, shape_or_null(bias)));
+            return cost_with<Weights>(operations::linear(x.shape(), weight, shape_or_null(bias)));
         });
         StopScope::check();
         check_last_axis("linear", x.shape(), weight[1]);
@@ -273,7 +278,8 @@ protected:
     static Tensor conv2d_with(const Weights& weights, const Tensor& x, const Shape& weight,
                               const Parameter* bias, const Conv2dOptions& o) {
         const auto profiled = profile([&] {
-            return named<Weights>(operations::conv2d(x.shape(), weight, shape_or_null(bias), o));
+            return cost_with<Weights>(
+                operations::conv2d(x.shape(), weight, shape_or_null(bias), o));
         });
         StopScope::check();
         const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight, o);
@@ -288,11 +294,16 @@ private:
     static ProfiledOperation<Describe> profile(Describe describe) {
         return ProfiledOperation<Describe>(sizeof(T), std::move(describe));
     }
-    // A product of another kind has a name of its own.
+    // A product with int8 weights has a name of its own, and reads a byte for each weight and a
+    // scale for each output.
     template <class Weights>
-    static OperationCost named(OperationCost cost) {
-        if constexpr (!std::is_same_v<Weights, kernels::PackedWeights<T>>)
+    static OperationCost cost_with(OperationCost cost) {
+        if constexpr (std::is_same_v<Weights, kernels::Int8Weights>) {
+            const Shape& weight = cost.inputs[1];
             cost.operation += " int8";
+            cost.weight_bytes =
+                element_count(weight) + weight[0] * static_cast<std::int64_t>(sizeof(float));
+        }
         return cost;
     }
     template <class Shaped>

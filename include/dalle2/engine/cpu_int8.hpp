@@ -16,12 +16,20 @@ class Int8Parameter : public CpuParameter<bfloat16> {
 public:
     using CpuParameter::CpuParameter;
 
-    // values: row-major, in the order of shape(), which must be that of a matrix or a convolution.
+    // In bfloat16, or in int8: what was loaded before is gone, in whichever form it was. values:
+    // row-major, in the order of shape(), which for int8 must be that of a matrix or a convolution.
+    void load(const float* values) {
+        CpuParameter::load(values);
+        int8_ = {};
+    }
     void load_int8(const float* values) {
-        const Shape& s = shape();
-        const bool convolution = kind() == ParameterKind::convolution;
-        int8_ = kernels::pack_int8_weights(values, s[0], s[1], convolution ? s[2] : 1,
-                                           convolution ? s[3] : 1);
+        int8_ = packed_int8(values);
+        unload();
+    }
+    // In both forms, to be compared.
+    void load_both(const float* values) {
+        CpuParameter::load(values);
+        int8_ = packed_int8(values);
     }
     bool is_int8() const { return !int8_.empty(); }
     const kernels::Int8Weights& int8() const { return int8_; }
@@ -35,6 +43,14 @@ public:
     }
 
 private:
+    kernels::Int8Weights packed_int8(const float* values) const {
+        const BufferPool::Outside outside;  // they stay
+        const Shape& s = shape();
+        const bool convolution = kind() == ParameterKind::convolution;
+        return kernels::pack_int8_weights(values, s[0], s[1], convolution ? s[2] : 1,
+                                          convolution ? s[3] : 1);
+    }
+
     kernels::Int8Weights int8_;
 };
 

@@ -168,6 +168,10 @@ public:
         return contents_->tensor;
     }
 
+protected:
+    // Back to what it was made as, without values.
+    void unload() { contents_ = std::make_shared<const Contents>(Contents{shape(), kind()}); }
+
 private:
     [[noreturn]] void throw_not_loaded() const {
         throw Error(

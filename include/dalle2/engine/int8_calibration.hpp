@@ -74,11 +74,15 @@ struct Int8Calibration : Cpu<bfloat16> {
     };
 
     static void load(Parameter& parameter, const Array& values, const WeightOrigin& origin = {}) {
-        Cpu<bfloat16>::load(parameter, values);
+        check_parameter_shape(parameter.shape(), shape_of(values));
         Int8CalibrationLog* log = Int8CalibrationLog::current();
-        if (!log || !gains_from_int8(parameter.shape(), parameter.kind())) return;
-        parameter.load_int8(values.data());
-        parameter.measurement = log->add(origin.name);
+        parameter.measurement = nullptr;
+        if (log && worth_int8(parameter.shape(), parameter.kind())) {
+            parameter.load_both(values.data());
+            parameter.measurement = log->add(origin.name);
+        } else {
+            parameter.load(values.data());
+        }
     }
     static Array store(const Parameter& parameter) { return Cpu<bfloat16>::store(parameter); }
 

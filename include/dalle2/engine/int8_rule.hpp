@@ -5,10 +5,13 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/engine/concept.hpp>
+#include <dalle2/io/int8_tensor.hpp>
 #include <dalle2/kernels/int8.hpp>
+#include <dalle2/kernels/parallel.hpp>
 
 namespace dalle2 {
 
@@ -20,11 +23,13 @@ inline double decibels(double signal, double error) {
     return error > 0 ? 10 * std::log10(signal / error) : std::numeric_limits<double>::infinity();
 }
 
-// Whether a layer with such weights can run with int8 weights and would be faster. Its input has to
-// be made bytes first, and its sums numbers again, which pays where each number of the input meets
-// 128 weights or more and each sum has 64 terms or more: with AVX-512 that is 1.3 times as fast as
-// bfloat16, and approaches twice from there.
-inline bool gains_from_int8(const Shape& weight, ParameterKind kind) {
+// Whether int8 weights are worth their roundings in a layer with such weights. They take half the
+// memory of bfloat16. Where the processor has dot products of bytes, linear layers and convolutions
+// of other sizes than 3×3 are faster too: their input has to be made bytes first, and their sums
+// numbers again, which pays where each number of the input meets 128 weights or more and each sum
+// has 64 terms or more. With AVX-512 that is 1.3 times as fast as bfloat16, and approaches twice
+// from there. (3×3 convolutions take the products of bfloat16: see kernels/int8.hpp.)
+inline bool worth_int8(const Shape& weight, ParameterKind kind) {
     const bool convolution = kind == ParameterKind::convolution;
     if (!convolution && kind != ParameterKind::matrix) return false;
     const std::int64_t height = convolution ? weight[2] : 1, width = convolution ? weight[3] : 1;
@@ -32,27 +37,45 @@ inline bool gains_from_int8(const Shape& weight, ParameterKind kind) {
            weight[1] * height * width >= 64;
 }
 
+namespace detail {
+
+// Sums of squares.
+struct SignalAndError {
+    double signal = 0, error = 0;
+};
+
+// Of one output's weights and what rounding to int8 makes of them. What is not finite is an
+// infinite error.
+inline SignalAndError int8_rounding(const float* row, std::int64_t run) {
+    float most = 0;
+    for (std::int64_t i = 0; i < run; ++i) {
+        if (!std::isfinite(row[i])) return {0, std::numeric_limits<double>::infinity()};
+        most = std::max(most, std::abs(row[i]));
+    }
+    const float scale = int8_scale(most), inverse = 1 / scale;
+    float signal = 0, error = 0;
+    for (std::int64_t i = 0; i < run; ++i) {
+        const float difference = row[i] - scale * std::nearbyint(row[i] * inverse);
+        signal += row[i] * row[i];
+        error += difference * difference;
+    }
+    return {signal, error};
+}
+
+}  // namespace detail
+
 // How well weights [out, ...] survive rounding to int8 with a scale for each output, in dB.
 inline double int8_weight_decibels(const Array& weight) {
-    const std::int64_t out = static_cast<std::int64_t>(weight.shape()[0]);
+    const auto out = static_cast<std::int64_t>(weight.shape()[0]);
     const std::int64_t run = static_cast<std::int64_t>(weight.size()) / out;
+    std::vector<detail::SignalAndError> rows(static_cast<std::size_t>(out));
+    kernels::parallel_for(out, [&](std::int64_t o, int) {
+        rows[static_cast<std::size_t>(o)] = detail::int8_rounding(weight.data() + o * run, run);
+    });
     double signal = 0, error = 0;
-    for (const float* row = weight.data(); row != weight.data() + out * run; row += run) {
-        float most = 0;
-        for (std::int64_t i = 0; i < run; ++i) {
-            if (!std::isfinite(row[i])) return decibels(row[i], 0);
-            most = std::max(most, std::abs(row[i]));
-        }
-        if (most == 0) continue;
-        const float scale = most / 127, inverse = 1 / scale;
-        float row_signal = 0, row_error = 0;
-        for (std::int64_t i = 0; i < run; ++i) {
-            const float difference = row[i] - scale * std::nearbyint(row[i] * inverse);
-            row_signal += row[i] * row[i];
-            row_error += difference * difference;
-        }
-        signal += static_cast<double>(row_signal);
-        error += static_cast<double>(row_error);
+    for (const detail::SignalAndError& row : rows) {
+        signal += row.signal;
+        error += row.error;
     }
     return decibels(signal, error);
 }
@@ -61,8 +84,7 @@ inline double int8_weight_decibels(const Array& weight) {
 // (Normally distributed weights have some 42 dB; a few that are far larger than the others cost.)
 inline bool takes_int8_unmeasured(const Array& weight, ParameterKind kind) {
     constexpr double least_decibels = 36;
-    return gains_from_int8(shape_of(weight), kind) &&
-           int8_weight_decibels(weight) >= least_decibels;
+    return worth_int8(shape_of(weight), kind) && int8_weight_decibels(weight) >= least_decibels;
 }
 
 }  // namespace dalle2

@@ -3,7 +3,10 @@
 // Each function throws ShapeError for what the operation itself would throw it for.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,12 +21,16 @@ struct OperationCost {
     std::vector<Shape> inputs;  // tensors, then parameters
     Shape result;
     std::int64_t multiply_adds = 0;
+    // Of the weight, inputs[1], where its type is not that of tensors.
+    std::optional<std::int64_t> weight_bytes = {};
 
-    // Values read and written, if nothing stays in a cache.
-    std::int64_t elements() const {
-        std::int64_t count = element_count(result);
-        for (const Shape& input : inputs) count += element_count(input);
-        return count;
+    // Read and written, if nothing stays in a cache.
+    std::int64_t bytes(std::int64_t bytes_per_element) const {
+        std::int64_t sum = element_count(result) * bytes_per_element;
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+            sum += i == 1 && weight_bytes ? *weight_bytes
+                                          : element_count(inputs[i]) * bytes_per_element;
+        return sum;
     }
 };
 
@@ -42,11 +49,7 @@ inline OperationCost linear(const Shape& x, const Shape& weight, const Shape* bi
 
 inline OperationCost conv2d(const Shape& x, const Shape& weight, const Shape* bias,
                             const Conv2dOptions& o) {
-    check_picture("conv2d", x, weight[1]);
-    const auto extent = [&](std::int64_t in, std::int64_t kernel) {
-        return (in + 2 * o.padding - kernel) / o.stride + 1;
-    };
-    Shape result = {x[0], extent(x[1], weight[2]), extent(x[2], weight[3]), weight[0]};
+    Shape result = conv2d_result(x, weight, o);
     std::vector<Shape> inputs = {x, weight};
     if (bias) inputs.push_back(*bias);
     const std::int64_t multiply_adds = element_count(result) * weight[1] * weight[2] * weight[3];

@@ -92,7 +92,7 @@ public:
     }
     void add(OperationCost cost, std::int64_t bytes_per_element, std::int64_t begin,
              std::int64_t end) {
-        const std::int64_t bytes = cost.elements() * bytes_per_element;
+        const std::int64_t bytes = cost.bytes(bytes_per_element);
         operations_.push_back({std::move(cost), bytes, open_, begin, end - begin});
     }
 
@@ -123,7 +123,8 @@ private:
 };
 
 // Lives as long as an operation of an engine runs. describe() → OperationCost is asked afterwards,
-// and only when a profile is written and the operation threw nothing.
+// and only when a profile is written and the operation threw nothing. An operation for which no
+// memory is left is missing from the profile: it has succeeded, and a destructor must not throw.
 template <class Describe>
 class ProfiledOperation {
 public:
@@ -138,7 +139,10 @@ public:
     ~ProfiledOperation() {
         if (!profile_ || std::uncaught_exceptions() > exceptions_) return;
         const std::int64_t end = profile_->now();
-        profile_->add(describe_(), bytes_per_element_, begin_, end);
+        try {
+            profile_->add(describe_(), bytes_per_element_, begin_, end);
+        } catch (...) {
+        }
     }
     ProfiledOperation(const ProfiledOperation&) = delete;
     ProfiledOperation& operator=(const ProfiledOperation&) = delete;

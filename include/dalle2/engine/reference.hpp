@@ -64,18 +64,16 @@ struct BasicReference {
                          const Conv2dOptions& o) {
         StopScope::check();
         const Shape& w = weight.shape();
-        const Shape in = check_picture("conv2d", shape(x), w[1]);
-        const std::int64_t height = (in[1] + 2 * o.padding - w[2]) / o.stride + 1;
-        const std::int64_t width = (in[2] + 2 * o.padding - w[3]) / o.stride + 1;
-        Tensor y = make_array({in[0], height, width, w[0]});
+        const Shape in = shape(x), out = conv2d_result(in, w, o);
+        Tensor y = make_array(out);
         if (bias) y += bias->values;
         for (std::int64_t kh = 0; kh < w[2]; ++kh)
             for (std::int64_t kw = 0; kw < w[3]; ++kw) {
                 const Tensor tap =
                     xt::view(weight.values, xt::all(), xt::all(), kh, kw);  // [out, in]
                 for (std::int64_t b = 0; b < in[0]; ++b)
-                    for (std::int64_t h = 0; h < height; ++h)
-                        for (std::int64_t v = 0; v < width; ++v) {
+                    for (std::int64_t h = 0; h < out[1]; ++h)
+                        for (std::int64_t v = 0; v < out[2]; ++v) {
                             const std::int64_t row = h * o.stride + kh - o.padding,
                                                column = v * o.stride + kw - o.padding;
                             if (row < 0 || row >= in[1] || column < 0 || column >= in[2]) continue;

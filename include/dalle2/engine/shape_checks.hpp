@@ -3,10 +3,14 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 #include <dalle2/core/array.hpp>
 #include <dalle2/engine/concept.hpp>
+#include <dalle2/kernels/shapes.hpp>
 
 namespace dalle2 {
 
@@ -28,6 +32,18 @@ inline Shape check_picture(const char* operation, const Shape& x, std::int64_t c
         throw ShapeError(std::string(operation) + ": input " + to_string(x) +
                          ", expected [batch, height, width, " + std::to_string(channels) + "]");
     return x;
+}
+
+// The shape of a convolution's result.
+inline Shape conv2d_result(const Shape& x, const Shape& weight, const Conv2dOptions& o) {
+    check_picture("conv2d", x, weight[1]);
+    if (x[1] + 2 * o.padding < weight[2] || x[2] + 2 * o.padding < weight[3])
+        throw ShapeError("conv2d: input " + to_string(x) + " with a padding of " +
+                         std::to_string(o.padding) + " is smaller than the kernel, " +
+                         std::to_string(weight[2]) + "x" + std::to_string(weight[3]) +
+                         "; expected at least one pixel of output");
+    return {x[0], kernels::conv2d_extent(x[1], weight[2], o.stride, o.padding),
+            kernels::conv2d_extent(x[2], weight[3], o.stride, o.padding), weight[0]};
 }
 
 inline void check_groups(const Shape& x, std::int64_t channels, std::int64_t groups) {

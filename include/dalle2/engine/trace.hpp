@@ -87,7 +87,7 @@ public:
     }
 
     void add(OperationCost cost) {
-        const std::int64_t bytes = cost.elements() * bytes_per_element_;
+        const std::int64_t bytes = cost.bytes(bytes_per_element_);
         entries_.push_back({std::move(cost), bytes});
     }
 

@@ -78,16 +78,25 @@ inline std::vector<TensorInfo> converted_tensors(const WeightFiles& source, cons
                                                  const ConvertOptions& options) {
     const Shape& shape = source.shape(name);
     const bool scaled = source.is_int8(name);
-    if (options.int8 ? options.int8->contains(name) : scaled && !options.dtype)
-        return {{name, shape, DType::i8}, {int8_scale_name(name), {shape.at(0)}, DType::f32}};
+    if (options.int8 ? options.int8->contains(name) : scaled && !options.dtype) {
+        const std::string scale = int8_scale_name(name);
+        return {{name, shape, DType::i8},
+                {scale, {shape.at(0)}, scaled ? source.dtype(scale) : DType::f32}};
+    }
     const DType dtype = source.dtype(name);
     if (scaled) return {{name, shape, options.dtype.value_or(DType::f32)}};
     return {{name, shape, options.dtype && is_floating(dtype) ? *options.dtype : dtype}};
 }
 
-// Writes what `name` becomes: see converted_tensors.
+// Writes what `name` becomes: see converted_tensors. What is int8 already is not rounded again: its
+// bytes and scales are kept.
 inline void convert_int8(const WeightFiles& source, const std::string& name,
                          SafetensorsWriter& writer) {
+    if (source.is_int8(name)) {
+        writer.add_bytes(source.view(name).bytes);
+        writer.add_bytes(source.view(int8_scale_name(name)).bytes);
+        return;
+    }
     const Array values = source.to_array(name);
     if (std::any_of(values.begin(), values.end(), [](float x) { return !std::isfinite(x); }))
         throw FormatError(source.path_of(name).string() + ": the tensor " + name +

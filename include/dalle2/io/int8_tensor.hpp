@@ -27,6 +27,12 @@ struct Int8Tensor {
     std::vector<float> scales;
 };
 
+// What 1 stands for where 127 stands for the largest magnitude of some weights. Never a denormal
+// number: the inverse of one may be infinite, and zero has none.
+inline float int8_scale(float most) {
+    return std::max(most / 127.0f, std::numeric_limits<float>::min());
+}
+
 // Rounds weights [out, ...], all finite: the largest of an output becomes 127.
 inline Int8Tensor to_int8(const Array& weight) {
     const std::size_t out = weight.shape()[0], run = out ? weight.size() / out : 0;
@@ -36,7 +42,7 @@ inline Int8Tensor to_int8(const Array& weight) {
         const float* row = weight.data() + o * run;
         float most = 0;
         for (std::size_t i = 0; i < run; ++i) most = std::max(most, std::abs(row[i]));
-        const float scale = std::max(most / 127.0f, std::numeric_limits<float>::min());
+        const float scale = int8_scale(most);
         const float inverse = 1.0f / scale;
         for (std::size_t i = 0; i < run; ++i)
             made.values.push_back(static_cast<std::int8_t>(

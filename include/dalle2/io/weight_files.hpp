@@ -163,8 +163,9 @@ public:
     Array to_array(const std::string& name) const {
         Array values = stored(name);
         if (is_int8(name))
-            multiply_by_scales(values, stored(int8_scale_name(name)),
-                               path_of(name).string() + ": the tensor " + int8_scale_name(name));
+            multiply_by_scales(
+                values, stored(int8_scale_name(name)),
+                path_of(int8_scale_name(name)).string() + ": the tensor " + int8_scale_name(name));
         return values;
     }
     // The tensor's bytes, in the order of its shape.
@@ -213,7 +214,7 @@ private:
             if (weight.empty() || shape(scale) != expected || !floats)
                 throw FormatError(path_.string() + ": the tensor " + scale + " is " +
                                   std::string(to_string(type)) + " " + to_string(shape(scale)) +
-                                  ", expected F32 " + to_string(expected) +
+                                  ", expected F32, BF16 or F16 " + to_string(expected) +
                                   ", a scale for each output of " + name + " " + to_string(weight));
             int8_.insert(name);
         }

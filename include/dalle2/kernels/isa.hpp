@@ -1,6 +1,7 @@
 // Which instruction set the kernels run: the best that the processor has, unless told otherwise.
 #pragma once
 
+#include <cassert>
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
@@ -122,7 +123,10 @@ inline Isa current_isa() {
 // Makes kernels called from this thread run `isa` while it lives; isa must be available.
 class ForcedIsa {
 public:
-    explicit ForcedIsa(Isa isa) : before_(detail::forced_isa()) { detail::forced_isa() = isa; }
+    explicit ForcedIsa(Isa isa) : before_(detail::forced_isa()) {
+        assert(available(isa));
+        detail::forced_isa() = isa;
+    }
     ~ForcedIsa() { detail::forced_isa() = before_; }
     ForcedIsa(const ForcedIsa&) = delete;
     ForcedIsa& operator=(const ForcedIsa&) = delete;

@@ -1,8 +1,8 @@
 // Linear layers and convolutions in plain loops, for every scalar type.
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <vector>
 
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
@@ -95,10 +95,12 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, Accum
                             Accumulator<T>* dbias) {
     using Acc = Accumulator<T>;
     const int64 out_height = s.out_height(), out_width = s.out_width(),
-                taps = s.kernel_height * s.kernel_width;
-    parallel_for((s.out_channels + 15) / 16, [&](int64 panel, int) {
+                taps = s.kernel_height * s.kernel_width, each = taps * s.in_channels * 16;
+    const AlignedBuffer<Acc> sums(thread_count() * each);
+    parallel_for((s.out_channels + 15) / 16, [&](int64 panel, int thread) {
         const int64 begin = panel * 16, end = std::min(s.out_channels, begin + 16);
-        std::vector<Acc> sum(static_cast<std::size_t>(taps * s.in_channels * 16));
+        Acc* const sum = sums.get() + thread * each;
+        std::fill_n(sum, each, Acc(0));
         for (int64 b = 0; b < s.batch; ++b)
             for (int64 oy = 0; oy < out_height; ++oy)
                 for (int64 ox = 0; ox < out_width; ++ox) {
@@ -116,7 +118,7 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, Accum
                             if (ix < 0 || ix >= s.width) continue;
                             const T* from =
                                 x + ((b * s.height + iy) * s.width + ix) * s.in_channels;
-                            Acc* to = sum.data() + (ky * s.kernel_width + kx) * s.in_channels * 16;
+                            Acc* to = sum + (ky * s.kernel_width + kx) * s.in_channels * 16;
                             for (int64 i = 0; i < s.in_channels; ++i)
                                 for (int64 o = 0; o < 16; ++o)
                                     to[i * 16 + o] += static_cast<Acc>(from[i]) * gradient[o];
@@ -127,7 +129,7 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, Accum
             for (int64 i = 0; i < s.in_channels; ++i)
                 for (int64 tap = 0; tap < taps; ++tap)
                     dw[(o * s.in_channels + i) * taps + tap] +=
-                        sum[static_cast<std::size_t>((tap * s.in_channels + i) * 16 + o - begin)];
+                        sum[(tap * s.in_channels + i) * 16 + o - begin];
     });
 }
 

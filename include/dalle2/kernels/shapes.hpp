@@ -8,13 +8,18 @@
 
 namespace dalle2::kernels {
 
+// Of one side of a convolution's result.
+inline int64 conv2d_extent(int64 in, int64 kernel, int64 stride, int64 padding) {
+    return (in + 2 * padding - kernel) / stride + 1;
+}
+
 // x [batch, height, width, in_channels] → y [batch, out_height(), out_width(), out_channels].
 struct Conv2dShape {
     int64 batch = 1, height = 1, width = 1, in_channels = 1, out_channels = 1;
     int64 kernel_height = 1, kernel_width = 1, stride = 1, padding = 0;
 
-    int64 out_height() const { return (height + 2 * padding - kernel_height) / stride + 1; }
-    int64 out_width() const { return (width + 2 * padding - kernel_width) / stride + 1; }
+    int64 out_height() const { return conv2d_extent(height, kernel_height, stride, padding); }
+    int64 out_width() const { return conv2d_extent(width, kernel_width, stride, padding); }
 };
 
 // q and y [batch, queries, heads·head_width], k and v [batch, keys, heads·head_width].

@@ -10,13 +10,14 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <optional>
+#include <memory>
 #include <span>
 #include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/int8_calibration.hpp>
@@ -30,7 +31,7 @@ struct CalibrationOptions {
     // Of each network's output in int8, against bfloat16.
     double least_decibels = 30.5;
     std::int64_t steps = 2;  // of each stage
-    // Told what happens, such as "decoder", "decoder, 260 layers in int8".
+    // Told what happens, such as "decoder", "decoder, 260 of 270 layers in int8".
     std::function<void(const std::string&)> on_step = nullptr;
     std::stop_token stop = {};
 };
@@ -67,13 +68,15 @@ inline Picture calibration_picture() {
     return picture;
 }
 
-// Runs each network of a model on the inputs that it meets when the model draws, one network in
-// memory at a time, and chooses its layers.
+// Runs each network of a model on the inputs that it meets when the model draws, one stage's in
+// memory at a time and of the upsampler one of its two, and chooses its layers.
 template <std::same_as<Int8Calibration> E>
 class Int8Calibrator {
 public:
     Int8Calibrator(const std::filesystem::path& path, const CalibrationOptions& options)
-        : options_(options), parts_(path, load_options()) {}
+        : options_(options),
+          loader_(std::make_shared<const PartLoader<E>>(path, load_options())),
+          parts_(*loader_) {}
 
     std::map<std::string, Int8Choice> operator()() {
         const Int8CalibrationLog::Scope scope(log_);
@@ -160,16 +163,22 @@ private:
         });
     }
     void run_upsampler() {
-        const auto upsampler = parts_.upsampler();
+        const auto upsampler = PartLoader<E>::upsampler(loader_, Residency::in_turn);
         const Array pictures = upsampler.sample(small_, generator_, sampling(1.0));
-        const Array x = noisy(pictures, upsampler.first.get()->config.in_channels / 2);
-        const Array enlarged = upsampler.enlarge(small_);
-        const auto run = [&](const UNet<E>& unet) {
-            return E::to_array(
-                unet(E::concatenate({E::from_array(x), E::from_array(enlarged)}, -1), timesteps));
+        Array x, enlarged;  // of both networks
+        const auto choose_for = [&](const std::string& component, const UNet<E>& unet) {
+            choose(component, [&] {
+                return E::to_array(unet(
+                    E::concatenate({E::from_array(x), E::from_array(enlarged)}, -1), timesteps));
+            });
         };
-        choose("super_res_first", [&] { return run(*upsampler.first.get()); });
-        if (upsampler.last) choose("super_res_last", [&] { return run(*upsampler.last->get()); });
+        {
+            const auto unet = upsampler.first.get();
+            x = noisy(pictures, unet->config.in_channels / 2);
+            enlarged = upsampler.enlarge(small_);
+            choose_for("super_res_first", *unet);
+        }
+        if (upsampler.last) choose_for("super_res_last", *upsampler.last->get());
     }
 
     // What stands for a sample on its way: the first of the batch mostly noise, the second nearly
@@ -237,7 +246,7 @@ private:
             const double noise = noise_of(output());
             for (Candidate* layer : layers) {
                 layer->measured->chosen = false;
-                layer->noise = sum > 0 ? noise * layer->noise / sum : 0;
+                if (layer->noise > 0) layer->noise *= noise / sum;
             }
         }
     }
@@ -247,6 +256,8 @@ private:
     // save stay in bfloat16.
     template <class Run>
     void choose(const std::string& component, const Run& run) {
+        const BufferPool pool;
+        const BufferPool::Scope scope(pool);
         log_.measuring = true;
         const Array expected = run();
         log_.measuring = false;
@@ -273,11 +284,12 @@ private:
             // As if noise of layers added up; then it is measured again.
             const double wanted =
                 0.97 * noise * noise_of(options_.least_decibels - choice.decibels);
-            while (!candidates.empty() && !(noise <= wanted)) {
+            // One goes in any case: what the sum says may be wrong.
+            do {
                 noise -= candidates.back().noise;
                 candidates.back().measured->chosen = false;
                 candidates.pop_back();
-            }
+            } while (!candidates.empty() && !(noise <= wanted));
         }
         for (const Candidate& candidate : candidates) {
             choice.weights.insert(candidate.name);
@@ -290,7 +302,8 @@ private:
 
     const CalibrationOptions& options_;
     Int8CalibrationLog log_;
-    PartLoader<E> parts_;
+    std::shared_ptr<const PartLoader<E>> loader_;
+    const PartLoader<E>& parts_;
     TorchGenerator generator_{1};
     EncodedText text_, unconditional_;
     Array embedding_, small_;
