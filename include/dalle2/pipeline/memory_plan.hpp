@@ -92,7 +92,7 @@ std::int64_t weight_bytes(const Module& module, EngineKind engine, const WeightF
     for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
         const bool int8 = file && file->made_for_int8()
                               ? file->is_int8(name)
-                              : gains_from_int8(parameter.shape(), parameter.kind());
+                              : worth_int8(parameter.shape(), parameter.kind());
         total += parameter_bytes(parameter.shape(), parameter.kind(), engine, int8);
     });
     return total;
