@@ -3,7 +3,8 @@
 //     check targets.json kernels.json stages.json comparison.json
 //     check kernels.json --update      stores what was found as what is expected from now on
 //
-// Ends with 0 when nothing is below its margin, 1 when something is, 2 when a file cannot be read.
+// Ends with 0 when nothing is below its margin, 1 when something is, or when a benchmark found a
+// wrong output or failed, 2 when a file cannot be read.
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -29,16 +30,21 @@ int main(int argc, char** argv) try {
     app.add_flag("--update", update, "store what was found in the table, and compare nothing");
     CLI11_PARSE(app, argc, argv);
 
-    Ratios found;
-    for (const std::string& report : reports) add_ratios(dalle2::read_json(report), report, found);
-    const bool is_new = update && !std::filesystem::exists(table_file);
+    Found all;
+    for (const std::string& report : reports) add_report(dalle2::read_json(report), report, all);
+    Ratios& found = all.ratios;
+    for (const auto& [name, reason] : all.failures)
+        std::printf("wrong   %s: %s\n", name.c_str(), reason.c_str());
+    const bool is_new = !std::filesystem::exists(table_file);
+    if (is_new && !update)
+        throw dalle2::IoError(table_file + ": there is no table yet; --update makes it");
     const Json table =
         is_new ? Json{{"margin", 0.15}, {"ratios", Json::object()}} : dalle2::read_json(table_file);
     const auto expected = read_table(table, table_file);
     if (update) {
         dalle2::write_json(table_file, updated(table, found));
         std::printf("%s: %zu ratios stored\n", table_file.c_str(), found.size());
-        return 0;
+        return all.failures.empty() ? 0 : 1;
     }
     const Comparison result = compare(found, expected);
     for (const std::string& name : result.slower)
@@ -46,10 +52,10 @@ int main(int argc, char** argv) try {
                     expected.at(name).value, expected.at(name).least());
     for (const std::string& name : result.unknown)
         std::printf("new     %s: %.3f, not in the table\n", name.c_str(), found[name]);
-    std::printf("%zu as expected, %zu slower, %zu not in the table, %zu not measured\n",
-                result.good.size(), result.slower.size(), result.unknown.size(),
-                result.missing.size());
-    return result.slower.empty() ? 0 : 1;
+    std::printf("%zu as expected, %zu slower, %zu wrong, %zu not in the table, %zu not measured\n",
+                result.good.size(), result.slower.size(), all.failures.size(),
+                result.unknown.size(), result.missing.size());
+    return result.slower.empty() && all.failures.empty() ? 0 : 1;
 } catch (const std::exception& error) {
     std::cerr << "check: " << error.what() << "\n";
     return 2;

@@ -92,7 +92,7 @@ std::string percent(double share) {
 
 std::string draw(const Json& report, const std::vector<Layer>& layers) {
     const std::map<std::string, const char*> colors = {
-        {"float", "#4477aa"}, {"bfloat16", "#66aa77"}, {"int8", "#ddaa33"}};
+        {"float32", "#4477aa"}, {"bfloat16", "#66aa77"}, {"int8", "#ddaa33"}};
     constexpr double left = 250, full = 480, bar = 9, gap = 8, top = 74, bottom = 26;
     double height = top + bottom, most = 1.1;
     for (const Layer& layer : layers) {

@@ -44,6 +44,7 @@
 #include "quality/pictures.hpp"
 #include "quality/prompts.hpp"
 #include "quality/sheet.hpp"
+#include "threads_option.hpp"
 
 namespace {
 
@@ -315,7 +316,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--engine", options.engine,
                    "reference, float32, bfloat16 or int8; otherwise the fastest here");
-    app.add_option("--threads", options.threads, "0: one for each core")->capture_default_str();
+    benchmark_options::add_threads(app, options.threads);
     app.add_option("--sampler", options.sampler, "As of dalle2 generate, of all stages")
         ->capture_default_str();
     app.add_option("--prior-steps", options.generate.prior_steps, "Otherwise the model's default");

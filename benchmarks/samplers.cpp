@@ -38,6 +38,7 @@
 #include "quality/figures.hpp"
 #include "quality/pictures.hpp"
 #include "quality/prompts.hpp"
+#include "threads_option.hpp"
 
 namespace {
 
@@ -126,7 +127,6 @@ public:
                 }
             }
         }
-        if (!options_.json.empty()) dalle2::write_file(options_.json, json_.dump(2) + "\n");
     }
 
 private:
@@ -221,6 +221,8 @@ private:
                              {"pair", shares[2].value()},
                              {"distance", distance},
                              {"milliseconds_per_picture", made.milliseconds}});
+            // Now, for a sweep may take hours.
+            if (!options_.json.empty()) dalle2::write_file(options_.json, json_.dump(2) + "\n");
         }
     }
 
@@ -279,7 +281,10 @@ int main(int argc, char** argv) {
         ->delimiter(',')
         ->check(CLI::IsMember({"prior", "decoder", "upsampler"}).description(""));
     app.add_option("--samplers", options.samplers, "Which, with commas; otherwise all")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->check(CLI::IsMember(std::vector<std::string>(dalle2::sampler_names.begin(),
+                                                       dalle2::sampler_names.end()))
+                    .description(""));
     app.add_option("--steps", options.steps, "Numbers of steps, with commas")
         ->delimiter(',')
         ->check(CLI::Range(1, 1000).description(""));
@@ -305,7 +310,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--seed", options.seed, "Of the prompts and of the noise")
         ->capture_default_str();
-    app.add_option("--threads", options.threads, "0: one for each core")->capture_default_str();
+    benchmark_options::add_threads(app, options.threads);
     app.add_option("--json", options.json, "Write the figures to this file");
     try {
         app.parse(argc, argv);

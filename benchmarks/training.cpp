@@ -1,21 +1,25 @@
 // How fast do the networks train? Whole steps of the optimiser, as `dalle2 train` runs them:
 // pictures drawn, the frozen networks' embeddings of them, forward and backward, AdamW. Beside them
 // the peak of this machine's registers, measured in the same run, and on request the same networks
-// in PyTorch, which get their pictures and embeddings for nothing.
+// in PyTorch, which get their pictures and embeddings for nothing. All stay in memory and take
+// turns, round for round; a figure is the median of the rounds.
 //
 //     training --task decoder --json training.json --pytorch python3
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <dalle2/core/thread_scope.hpp>
 #include <dalle2/data/emoji_font.hpp>
 #include <dalle2/kernels/peak.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
@@ -25,14 +29,17 @@
 #include <dalle2/train/prior_task.hpp>
 #include <dalle2/train/text_tokens.hpp>
 
-#include "kernels/python.hpp"
-#include "kernels/timing.hpp"
+#include "effective_share.hpp"
+#include "spread.hpp"
+#include "threads_option.hpp"
+#include "training/contender.hpp"
 #include "training/memory.hpp"
-#include "training/pytorch.hpp"
 
 namespace {
 
 using namespace dalle2;
+using benchmark_figures::Spread;
+using training_benchmark::Contender;
 namespace recipe = emoji_model;
 
 constexpr std::int64_t padded_tokens = 12;  // about what a caption has
@@ -104,61 +111,75 @@ struct Recipe {
     }
 };
 
-// The seconds of a step, and the most memory that a process takes to make steps, in bytes.
-struct Measured {
-    double seconds;
-    std::int64_t bytes;
-};
-
+// A task that makes steps whenever it has its turn.
 template <TrainingTask Task>
-double seconds_of_step(Task task, std::int64_t batch, double least) {
-    const BufferPool pool;
-    const BufferPool::Scope scope(pool);
-    std::int64_t step = 0;
-    return kernel_benchmark::seconds_of(
-        [&] {
-            task.gradients(static_cast<std::uint64_t>(step * batch), batch, 1.0);
-            task.parameters().optimize(++step, 1e-4, {});
-        },
-        least);
+std::function<double(double)> turns_of(Task task, std::int64_t batch) {
+    struct State {
+        Task task;
+        BufferPool pool;
+        std::int64_t step = 0;
+
+        explicit State(Task made) : task(std::move(made)) {}
+    };
+    return [state = std::make_shared<State>(std::move(task)), batch](double least) {
+        const BufferPool::Scope scope(state->pool);
+        return training_benchmark::seconds_of_turn(
+            [&] {
+                state->task.gradients(static_cast<std::uint64_t>(state->step * batch), batch, 1.0);
+                state->task.parameters().optimize(++state->step, 1e-4, {});
+            },
+            least);
+    };
 }
 
 template <class T>
-Measured measure(const std::string& subject, const Recipe& parts, std::int64_t batch,
-                 double least) {
-    const training_benchmark::PeakMemory memory;
+std::function<double(double)> make_turns(const std::string& subject, const Recipe& parts,
+                                         std::int64_t batch) {
     const TextTokens tokens = text_tokens(parts.tokenizer);
-    const auto timed = [&](auto task) {
-        const double seconds = seconds_of_step(std::move(task), batch, least);
-        return Measured{seconds, memory.bytes()};
-    };
     if (subject == "clip")
-        return timed(ClipTask<T>(parts.text, parts.image, parts.samples(), tokens, 0));
+        return turns_of(ClipTask<T>(parts.text, parts.image, parts.samples(), tokens, 0), batch);
     const auto text_encoder = std::make_shared<ClipTextEncoder<Cpu<T>>>(parts.text);
     const auto image_encoder = std::make_shared<ClipImageEncoder<Cpu<T>>>(parts.image);
     initialize<Cpu<T>>(*text_encoder, 1);
     initialize<Cpu<T>>(*image_encoder, 2);
     if (subject == "prior") {
         const Array zeros = make_array({parts.prior.embedding_dim});
-        return timed(PriorTask<T>(parts.prior, NoiseSchedule(recipe::prior_schedule()),
-                                  text_encoder, image_encoder, zeros, zeros + 1.0f, parts.samples(),
-                                  tokens, 0));
+        return turns_of(
+            PriorTask<T>(parts.prior, NoiseSchedule(recipe::prior_schedule()), text_encoder,
+                         image_encoder, zeros, zeros + 1.0f, parts.samples(), tokens, 0),
+            batch);
     }
-    return timed(DecoderTask<T>(parts.projection, parts.decoder,
-                                NoiseSchedule(recipe::decoder_schedule()), text_encoder,
-                                image_encoder, parts.samples(), tokens, 0));
+    return turns_of(
+        DecoderTask<T>(parts.projection, parts.decoder, NoiseSchedule(recipe::decoder_schedule()),
+                       text_encoder, image_encoder, parts.samples(), tokens, 0),
+        batch);
+}
+
+template <class T>
+Contender make_dalle2(const std::string& subject, const Recipe& parts, std::int64_t batch) {
+    const bool bf16 = std::is_same_v<T, bfloat16>;
+    const training_benchmark::PeakMemory memory;
+    Contender made = {.name = bf16 ? "dalle2 bfloat16" : "dalle2 float32",
+                      .pytorch = false,
+                      .bfloat16 = bf16,
+                      .bytes = 0,
+                      .first = 0,
+                      .turn = make_turns<T>(subject, parts, batch),
+                      .seconds = {}};
+    made.turn(0);
+    made.bytes = memory.bytes();
+    return made;
 }
 
 // What the script of PyTorch needs to know.
-nlohmann::json pytorch_request(const std::string& subject, const Recipe& parts, std::int64_t batch,
-                               double least) {
+nlohmann::json pytorch_request(const std::string& subject, const Recipe& parts,
+                               std::int64_t batch) {
     const auto readable = [](const auto& config) {
         return nlohmann::json::parse(to_json(config).dump());
     };
     nlohmann::json request = {{"subject", subject},
                               {"batch", batch},
                               {"tokens", padded_tokens},
-                              {"seconds", least},
                               {"threads", kernels::thread_count()}};
     if (subject == "clip") {
         request["text"] = readable(parts.text);
@@ -173,77 +194,128 @@ nlohmann::json pytorch_request(const std::string& subject, const Recipe& parts, 
     return request;
 }
 
+struct Settings {
+    std::string json_file, python;
+    std::vector<std::string> subjects = {"decoder"};
+    std::int64_t batch = 0;
+    double least = 10;
+    int rounds = 5, threads = 0;
+};
+
+// Measures one subject, prints its table, and returns it as JSON.
+nlohmann::json measure(const Subject& subject, const Settings& settings) {
+    const Recipe parts(subject.name);
+    const std::int64_t batch = settings.batch > 0 ? settings.batch : subject.batch;
+    const double operations = parts.operations(subject.name, batch);
+    std::printf("\n%s, %.1f million parameters, batches of %d, %.0f GFLOP a step\n",
+                subject.name.c_str(), static_cast<double>(parts.parameters(subject.name)) * 1e-6,
+                static_cast<int>(batch), operations * 1e-9);
+    std::fflush(stdout);
+
+    std::vector<Contender> contenders;
+    contenders.push_back(make_dalle2<float>(subject.name, parts, batch));
+    contenders.push_back(make_dalle2<bfloat16>(subject.name, parts, batch));
+    nlohmann::json left_out = nlohmann::json::object();
+    nlohmann::json request = pytorch_request(subject.name, parts, batch);
+    for (const std::string form : {"eager", "compiled"})
+        for (const std::string precision : {"float32", "bfloat16"}) {
+            if (settings.python.empty()) continue;
+            request["form"] = form;
+            request["precision"] = precision;
+            try {
+                contenders.push_back(training_benchmark::make_pytorch(settings.python, request));
+            } catch (const Error& error) {
+                left_out["PyTorch " + form + " " + precision] = error.what();
+            }
+        }
+    training_benchmark::leave_out_hopeless(contenders, left_out);
+    double float_peak = kernels::measured_peak(false, 0.5),
+           bfloat16_peak = kernels::measured_peak(true, 0.5);
+    training_benchmark::take_turns(contenders, settings.rounds, settings.least / settings.rounds);
+    // Machines become faster and slower; a share is of the best that was seen around the turns.
+    float_peak = std::max(float_peak, kernels::measured_peak(false, 0.5));
+    bfloat16_peak = std::max(bfloat16_peak, kernels::measured_peak(true, 0.5));
+
+    std::printf("peak of registers %.0f GFLOP/s in float32, %.0f in bfloat16\n", float_peak,
+                bfloat16_peak);
+    std::printf("%-34s %26s %10s %10s %8s %8s\n", "", "ms a step: min / med / max", "samples/s",
+                "GFLOP/s", "of peak", "MB");
+    nlohmann::json rows = nlohmann::json::array();
+    for (const Contender& contender : contenders) {
+        const Spread seconds(contender.seconds);
+        const double peak = contender.bfloat16 ? bfloat16_peak : float_peak;
+        const double speed = operations / seconds.median * 1e-9;
+        std::printf("%-34s %8.1f %8.1f %8.1f %10.1f %10.0f %7.0f%% %8.0f\n", contender.name.c_str(),
+                    seconds.min * 1e3, seconds.median * 1e3, seconds.max * 1e3,
+                    static_cast<double>(batch) / seconds.median, speed, 100 * speed / peak,
+                    static_cast<double>(contender.bytes) * 1e-6);
+        rows.push_back({{"name", contender.name},
+                        {"seconds", seconds.json()},
+                        {"bytes", contender.bytes},
+                        {"gflops", speed},
+                        {"share", speed / peak}});
+    }
+    nlohmann::json report = {{"batch", batch},
+                             {"peak", {{"float32", float_peak}, {"bfloat16", bfloat16_peak}}},
+                             {"rows", std::move(rows)},
+                             {"left_out", left_out}};
+    for (const auto& [name, reason] : left_out.items())
+        std::printf("%-34s left out: %s\n", name.c_str(), reason.get<std::string>().c_str());
+    const Contender* const ours = training_benchmark::fastest(contenders, false);
+    if (const Contender* const rival = training_benchmark::fastest(contenders, true)) {
+        const Spread times = training_benchmark::ratio(*ours, *rival);
+        std::printf("%s is %.2f / %.2f / %.2f times as fast as %s: minimum / median / maximum\n",
+                    ours->name.c_str(), times.min, times.median, times.max, rival->name.c_str());
+        report["vs_pytorch"] = times.json();
+        report["vs_pytorch"]["dalle2"] = ours->name;
+        report["vs_pytorch"]["pytorch"] = rival->name;
+    }
+    std::fflush(stdout);
+    return report;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
     CLI::App app("Speed of training beside the peak of this machine and PyTorch");
-    std::string json_file, python;
-    std::vector<std::string> names, asked = {"decoder"};
+    Settings settings;
+    std::vector<std::string> names;
     for (const Subject& subject : subjects) names.push_back(subject.name);
-    std::int64_t batch = 0;
-    double least = 10;
-    app.add_option("--task", asked,
+    app.add_option("--task", settings.subjects,
                    "which networks: decoder is the shipped one, large-decoder has "
                    "a hundred million parameters")
         ->check(CLI::IsMember(names))
         ->capture_default_str();
-    app.add_option("--json", json_file, "also write the figures to this file");
-    app.add_option("--pytorch", python,
+    app.add_option("--json", settings.json_file, "also write the figures to this file");
+    app.add_option("--pytorch", settings.python,
                    "a Python that can import diffusers, to be measured beside");
-    app.add_option("--batch", batch, "samples in a step; as many as the shipped model's recipe has")
+    app.add_option("--batch", settings.batch,
+                   "samples in a step; as many as the shipped model's recipe has")
         ->check(CLI::Range(1, 4096));
-    app.add_option("--seconds", least, "measure each figure for at least this long")
-        ->check(CLI::PositiveNumber);
+    app.add_option("--seconds", settings.least,
+                   "measure each figure for at least this long, in all its turns together")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_option("--rounds", settings.rounds, "in each of which everyone has a turn")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
+    benchmark_options::add_threads(app, settings.threads);
     CLI11_PARSE(app, argc, argv);
+    const ThreadScope threads(settings.threads);
 
-    const double float_peak = kernels::measured_peak(false, 1),
-                 bfloat16_peak = kernels::measured_peak(true, 1);
     nlohmann::json report = {{"isa", kernels::name_of(kernels::current_isa())},
                              {"threads", kernels::thread_count()},
-                             {"peak", {{"float", float_peak}, {"bfloat16", bfloat16_peak}}}};
-    std::printf("%s, %d threads; peak of registers %.0f GFLOP/s in float, %.0f in bfloat16\n",
-                kernels::name_of(kernels::current_isa()), kernels::thread_count(), float_peak,
-                bfloat16_peak);
-    for (const Subject& subject : subjects) {
-        if (std::find(asked.begin(), asked.end(), subject.name) == asked.end()) continue;
-        const Recipe parts(subject.name);
-        const std::int64_t size = batch > 0 ? batch : subject.batch;
-        const double operations = parts.operations(subject.name, size);
-        std::printf("\n%s, %.1f million parameters, batches of %d, %.0f GFLOP a step\n",
-                    subject.name.c_str(),
-                    static_cast<double>(parts.parameters(subject.name)) * 1e-6,
-                    static_cast<int>(size), operations * 1e-9);
-        std::printf("%-34s %10s %10s %10s %8s %8s\n", "", "ms a step", "samples/s", "GFLOP/s",
-                    "of peak", "MB");
-        nlohmann::json& rows = report["tasks"][subject.name];
-        const auto row = [&](const std::string& name, const Measured& m) {
-            const double peak =
-                name.find("bfloat16") == std::string::npos ? float_peak : bfloat16_peak;
-            const double speed = operations / m.seconds * 1e-9;
-            std::printf("%-34s %10.0f %10.1f %10.0f %7.0f%% %8.0f\n", name.c_str(), m.seconds * 1e3,
-                        static_cast<double>(size) / m.seconds, speed, 100 * speed / peak,
-                        static_cast<double>(m.bytes) * 1e-6);
-            std::fflush(stdout);
-            rows.push_back({{"name", name},
-                            {"seconds", m.seconds},
-                            {"bytes", m.bytes},
-                            {"gflops", speed},
-                            {"share", speed / peak}});
-        };
-        row("dalle2 float", measure<float>(subject.name, parts, size, least));
-        row("dalle2 bfloat16", measure<bfloat16>(subject.name, parts, size, least));
-        if (python.empty()) continue;
-        const nlohmann::json found =
-            kernel_benchmark::run_python(python, training_benchmark::pytorch_script,
-                                         pytorch_request(subject.name, parts, size, least));
-        if (found.is_object())
-            for (const auto& [name, m] : found.items())
-                row(name, {m["seconds"].get<double>(), m["bytes"].get<std::int64_t>()});
-        else
-            std::cerr << "PyTorch could not be measured with \"" << python << "\"\n";
-    }
-    if (!json_file.empty() && !(std::ofstream(json_file) << report.dump(2) << "\n"))
-        throw IoError(json_file + ": cannot be written");
+                             {"rounds", settings.rounds}};
+    std::printf("%s, %d threads, %d rounds\n", kernels::name_of(kernels::current_isa()),
+                kernels::thread_count(), settings.rounds);
+    for (const Subject& subject : subjects)
+        if (std::find(settings.subjects.begin(), settings.subjects.end(), subject.name) !=
+            settings.subjects.end())
+            report["tasks"][subject.name] = measure(subject, settings);
+    std::printf("%s\n", benchmark_figures::effective_share_note);
+    if (!settings.json_file.empty() &&
+        !(std::ofstream(settings.json_file) << report.dump(2) << "\n"))
+        throw IoError(settings.json_file + ": cannot be written");
     return 0;
 } catch (const std::exception& error) {
     std::cerr << "training: " << error.what() << "\n";

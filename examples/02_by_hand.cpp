@@ -1,5 +1,5 @@
 // The parts of the chain by hand, in the order of the paper (Ramesh et al. 2022, figure 2), with
-// every value on the way.
+// every value on the way. What comes out is what `dalle2 generate --seed 7 --engine float32` draws.
 //
 //     02_by_hand ["PROMPT"] [MODEL] [FOLDER FOR THE PICTURES]
 #include <cmath>
@@ -13,10 +13,13 @@
 #include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/decoder.hpp>
 #include <dalle2/pipeline/diffusion_prior.hpp>
+#include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/upsampler.hpp>
 
 using namespace dalle2;
-using E = Cpu<float>;  // the engine: Reference, Cpu<float> or Cpu<bfloat16>
+// The engine. Others are Cpu<bfloat16>, Cpu<std::int8_t> (engine/cpu_int8.hpp) and Reference
+// (engine/reference.hpp).
+using E = Cpu<float>;
 
 double product(const Array& a, const Array& b) { return xt::sum(a * b)(); }
 double length(const Array& a) { return std::sqrt(product(a, a)); }
@@ -29,6 +32,8 @@ int main(int argc, char** argv) try {
     const std::string prompt = argc > 1 ? argv[1] : "an owl above a snowman";
     const ModelDirectory model(argc > 2 ? argv[2] : "examples/models/emoji-scenes");
     const std::filesystem::path folder = argc > 3 ? argv[3] : ".";
+    // How the model wants to be run: steps, and guidance, which is 1, none, for the shipped one.
+    const GenerationDefaults defaults = load_generation_defaults(model.path());
     std::cout << std::fixed << std::setprecision(3);
 
     // The prompt becomes tokens; "no text" is the empty prompt, which guidance compares with.
@@ -55,8 +60,10 @@ int main(int argc, char** argv) try {
             std::cout << "  step " << step << ": length " << length(sample) << "\n";
     };
     std::cout << "prior, from noise to an image embedding:\n";
-    const Array image_embedding = prior.sample(
-        text, no_text, generator, {.steps = 25, .guidance_scale = 4.0, .on_step = tell});
+    const Array image_embedding = prior.sample(text, no_text, generator,
+                                               {.steps = defaults.prior_steps,
+                                                .guidance_scale = defaults.prior_guidance_scale,
+                                                .on_step = tell});
     const double cosine = product(image_embedding, text.text_embedding) / length(image_embedding) /
                           length(text.text_embedding);
     std::cout << "image embedding " << to_string(shape_of(image_embedding)) << ", length "
@@ -68,7 +75,9 @@ int main(int argc, char** argv) try {
                              sampler(model, "decoder_scheduler")};
     std::cout << "decoder, from noise to a small picture:\n";
     const Array small = decoder.sample(image_embedding, text, no_text, generator,
-                                       {.steps = 25, .guidance_scale = 4.0, .on_step = tell});
+                                       {.steps = defaults.decoder_steps,
+                                        .guidance_scale = defaults.decoder_guidance_scale,
+                                        .on_step = tell});
     write_png(folder / "by_hand_small.png", picture_from_array(small));
     std::cout << "small picture " << to_string(shape_of(small)) << ": by_hand_small.png\n";
 
@@ -77,7 +86,8 @@ int main(int argc, char** argv) try {
                                  load_component<UNet, E>(model, "super_res_last"),
                                  sampler(model, "super_res_scheduler")};
     std::cout << "upsampler, from noise and the enlarged picture:\n";
-    const Array large = upsampler.sample(small, generator, {.steps = 3, .on_step = tell});
+    const Array large = upsampler.sample(
+        small, generator, {.steps = defaults.super_resolution_steps, .on_step = tell});
     write_png(folder / "by_hand.png", picture_from_array(large));
     std::cout << "picture " << to_string(shape_of(large)) << ": by_hand.png\n";
 } catch (const Error& error) {

@@ -20,48 +20,71 @@ using dalle2::OrderedJson;
 // divided by ours: what machines that differ and are shared have in common.
 using Ratios = std::map<std::string, double>;
 
+// By name, why: an output was wrong, or what should have been measured failed.
+using Failures = std::map<std::string, std::string>;
+
+struct Found {
+    Ratios ratios;
+    Failures failures;
+};
+
 namespace detail {
 
 inline std::string text(const Json& row, const char* key) { return row.at(key).get<std::string>(); }
 
-inline void add_kernels(const Json& report, Ratios& found) {
+inline void add_kernels(const Json& report, Found& found) {
     for (const Json& row : report.at("layers"))
         for (const auto& [pass, value] : row.items())
             if (value.is_object() && value.contains("share"))
-                found["kernels/" + text(row, "scalar") + "/" + text(row, "layer") + "/" + pass] =
-                    value["share"];
+                found.ratios["kernels/" + text(row, "scalar") + "/" + text(row, "layer") + "/" +
+                             pass] = value["share"];
 }
 
-inline void add_stages(const Json& report, Ratios& found) {
-    for (const Json& row : report.at("networks"))
-        found["stages/" + text(report, "engine") + "/" + text(row, "network") + "/" +
-              std::to_string(row.at("batch").get<int>())] = row.at("share");
-}
-
-inline void add_comparison(const Json& report, Ratios& found) {
-    for (const Json& row : report.at("cases")) {
-        const std::string name =
-            "compare/" + text(row, "precision") + "/" + text(row, "case") + "/";
-        if (row.contains("vs_pytorch")) found[name + "pytorch"] = row["vs_pytorch"].at("median");
-        if (!row.contains("contenders")) continue;
-        for (const char* rival : {"openvino", "onnxruntime"})
-            if (row["contenders"].contains(rival))
-                found[name + rival] = row["contenders"][rival].at("ratio").at("median");
+// "stages/bfloat16/decoder/2 samples, 77 tokens"
+inline void add_stages(const Json& report, Found& found) {
+    for (const Json& row : report.at("networks")) {
+        std::string name = "stages/" + text(report, "engine") + "/" + text(row, "network") + "/" +
+                           std::to_string(row.at("batch").get<int>()) + " samples";
+        if (const int tokens = row.at("tokens"); tokens > 0)
+            name += ", " + std::to_string(tokens) + " tokens";
+        if (row.at("whole").get<bool>()) name += ", whole";
+        found.ratios[name] = row.at("share");
     }
 }
 
-// Seconds and bytes, which should be small, are no ratios.
-inline void add_targets(const Json& report, Ratios& found) {
+// How fast a wrong output comes says nothing.
+inline void add_comparison(const Json& report, Found& found) {
+    for (const Json& row : report.at("cases")) {
+        const std::string name = "compare/" + text(row, "precision") + "/" + text(row, "case");
+        if (!row.value("agree", true)) {
+            found.failures[name] = row.value("wrong", "a case that it is made of is wrong");
+            continue;
+        }
+        if (row.contains("vs_pytorch"))
+            found.ratios[name + "/pytorch"] = row["vs_pytorch"].at("median");
+        if (!row.contains("contenders")) continue;
+        for (const std::string rival : {"openvino", "onnxruntime"})
+            if (row["contenders"].contains(rival))
+                found.ratios[name + "/" + rival] =
+                    row["contenders"][rival].at("ratio").at("median");
+    }
+}
+
+// Seconds and bytes, which should be small, are no ratios. A target that is missed for another
+// reason than its figure has that written down.
+inline void add_targets(const Json& report, Found& found) {
     for (const auto& [name, row] : report.at("targets").items())
-        if (row.at("figure").is_number() && row.at("better") == "more")
-            found["targets/" + name] = row["figure"];
+        if (row.at("met") == false && row.contains("reason"))
+            found.failures["targets/" + name] = text(row, "reason");
+        else if (row.at("figure").is_number() && row.at("better") == "more")
+            found.ratios["targets/" + name] = row["figure"];
 }
 
 }  // namespace detail
 
 // Adds what is in the JSON of kernels, stages, compare_pytorch.py or targets.sh, which `path` names
 // in errors. Throws FormatError for another file.
-inline void add_ratios(const Json& report, const std::string& path, Ratios& found) {
+inline void add_report(const Json& report, const std::string& path, Found& found) {
     try {
         if (report.contains("layers"))
             detail::add_kernels(report, found);

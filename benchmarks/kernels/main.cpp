@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -14,12 +15,15 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <dalle2/core/thread_scope.hpp>
 #include <dalle2/kernels/kernels.hpp>
 #include <dalle2/kernels/peak.hpp>
 
+#include "../effective_share.hpp"
+#include "../python_process.hpp"
+#include "../threads_option.hpp"
 #include "attention.hpp"
 #include "eigen_gemm.hpp"
-#include "python.hpp"
 #include "pytorch.hpp"
 #include "timing.hpp"
 
@@ -150,62 +154,96 @@ double seconds_of_attention(const AttentionLayer& layer, double least) {
         least);
 }
 
+// PyTorch beside us, layer for layer; it may not be there.
+class PyTorch {
+public:
+    PyTorch(const std::string& python, double least) : least_(least) {
+        try {
+            process_.emplace(python, kernel_benchmark::pytorch_script);
+            version_ = process_->ask({{"threads", kernels::thread_count()}})["version"];
+        } catch (const dalle2::Error& error) {
+            leave_out("PyTorch", error.what());
+            process_.reset();
+        }
+    }
+
+    // Of the forward pass, and for a layer with weights of both gradients; empty where it does not
+    // run.
+    std::vector<double> seconds(const std::string& scalar, const Layer& layer) {
+        return ask(scalar, layer.name(),
+                   {{"batch", layer.batch},
+                    {"height", layer.size},
+                    {"width", layer.size},
+                    {"in", layer.in},
+                    {"out", layer.out},
+                    {"kernel", layer.kernel}});
+    }
+    std::vector<double> seconds(const std::string& scalar, const AttentionLayer& layer) {
+        return ask(scalar, layer.name(),
+                   {{"batch", layer.shape.batch},
+                    {"queries", layer.shape.queries},
+                    {"keys", layer.shape.keys},
+                    {"heads", layer.shape.heads},
+                    {"width", layer.shape.head_width},
+                    {"causal", layer.causal}});
+    }
+
+    const std::string& version() const { return version_; }
+    const nlohmann::json& left_out() const { return left_out_; }
+
+private:
+    std::vector<double> ask(const std::string& scalar, const std::string& name,
+                            nlohmann::json request) {
+        if (!process_) return {};
+        request["scalar"] = scalar;
+        request["seconds"] = least_;
+        try {
+            return process_->ask(request)["seconds"];
+        } catch (const dalle2::Error& error) {
+            leave_out(scalar + " " + name, error.what());
+            return {};
+        }
+    }
+    void leave_out(const std::string& name, const std::string& reason) {
+        std::cerr << name << " left out: " << reason << "\n";
+        left_out_[name] = reason;
+    }
+
+    double least_;
+    std::optional<benchmark_python::PythonProcess> process_;
+    std::string version_;
+    nlohmann::json left_out_ = nlohmann::json::object();
+};
+
 }  // namespace
 
 int main(int argc, char** argv) try {
     CLI::App app("Speed of the kernels beside the peak of this machine, Eigen and PyTorch");
     std::string json_file, python, only, only_scalar;
     double least = 0.15;
+    int threads = 0;
     app.add_option("--json", json_file, "also write the figures to this file");
     app.add_option("--pytorch", python, "a Python that can import torch, to be measured beside");
     app.add_option("--set", only, "only these layers")
         ->check(CLI::IsMember({"karlo", "small", "attention"}));
     app.add_option("--scalar", only_scalar, "only in this precision")
-        ->check(CLI::IsMember({"float", "bfloat16", "int8"}));
+        ->check(CLI::IsMember({"float32", "bfloat16", "int8"}));
     app.add_option("--seconds", least, "measure each figure for at least this long")
         ->check(CLI::PositiveNumber);
+    benchmark_options::add_threads(app, threads);
     CLI11_PARSE(app, argc, argv);
+    const dalle2::ThreadScope thread_scope(threads);
 
     nlohmann::json report = {{"isa", kernels::name_of(kernels::current_isa())},
                              {"threads", kernels::thread_count()},
                              {"layers", nlohmann::json::array()}};
-    nlohmann::json torch;
-    if (!python.empty()) {
-        nlohmann::json request = {{"threads", kernels::thread_count()},
-                                  {"layers", nlohmann::json::array()}};
-        for (const char* scalar : {"float", "bfloat16"})
-            for (const Layer& layer : layers)
-                if (only.empty() || only == layer.set)
-                    request["layers"].push_back({{"name", scalar + (" " + layer.name())},
-                                                 {"scalar", scalar},
-                                                 {"batch", layer.batch},
-                                                 {"height", layer.size},
-                                                 {"width", layer.size},
-                                                 {"in", layer.in},
-                                                 {"out", layer.out},
-                                                 {"kernel", layer.kernel}});
-        for (const char* scalar : {"float", "bfloat16"})
-            for (const AttentionLayer& layer : attention_layers)
-                if (only.empty() || only == "attention")
-                    request["attentions"].push_back({{"name", scalar + (" " + layer.name())},
-                                                     {"scalar", scalar},
-                                                     {"batch", layer.shape.batch},
-                                                     {"queries", layer.shape.queries},
-                                                     {"keys", layer.shape.keys},
-                                                     {"heads", layer.shape.heads},
-                                                     {"width", layer.shape.head_width},
-                                                     {"causal", layer.causal}});
-        torch = kernel_benchmark::run_python(python, kernel_benchmark::pytorch_script, request);
-        if (!torch.is_object())
-            std::cerr << "PyTorch could not be measured with \"" << python
-                      << "\"; its columns stay empty\n";
-        else
-            report["pytorch"] = torch["version"];
-    }
+    std::optional<PyTorch> torch;
+    if (!python.empty()) torch.emplace(python, least);
+    if (torch && !torch->version().empty()) report["pytorch"] = torch->version();
 
     std::printf("%s, %d threads. GFLOP/s (share of the peak of registers alone)\n",
                 kernels::name_of(kernels::current_isa()), kernels::thread_count());
-    for (const std::string scalar : {"float", "bfloat16", "int8"}) {
+    for (const std::string scalar : {"float32", "bfloat16", "int8"}) {
         const bool bf16 = scalar == "bfloat16", int8 = scalar == "int8";
         if (!only_scalar.empty() && only_scalar != scalar) continue;
         const double limit =
@@ -236,8 +274,8 @@ int main(int argc, char** argv) try {
             std::printf("  %6s", times.eigen > 0
                                      ? std::to_string(static_cast<int>(speed(times.eigen))).c_str()
                                      : "-");
-            if (torch.is_object() && torch["seconds"].contains(scalar + " " + layer.name()))
-                for (const double seconds : torch["seconds"][scalar + " " + layer.name()]) {
+            if (torch && !int8)
+                for (const double seconds : torch->seconds(scalar, layer)) {
                     row["pytorch_gflops"].push_back(speed(seconds));
                     std::printf("  %6.0f", speed(seconds));
                 }
@@ -256,18 +294,19 @@ int main(int argc, char** argv) try {
                                   {"forward", {{"gflops", speed}, {"share", speed / limit}}}};
             std::printf("%-34s  %6.0f (%3.0f%%) ", layer.name().c_str(), speed,
                         100 * speed / limit);
-            if (const std::string name = scalar + (" " + layer.name());
-                torch.is_object() && torch["seconds"].contains(name)) {
-                const double theirs =
-                    layer.operations() * 1e-9 / torch["seconds"][name][0].get<double>();
-                row["pytorch_gflops"].push_back(theirs);
-                std::printf("%48.0f", theirs);
-            }
+            if (torch)
+                for (const double seconds : torch->seconds(scalar, layer)) {
+                    const double theirs = layer.operations() * 1e-9 / seconds;
+                    row["pytorch_gflops"].push_back(theirs);
+                    std::printf("%48.0f", theirs);
+                }
             std::printf("\n");
             std::fflush(stdout);
             report["layers"].push_back(row);
         }
     }
+    std::printf("%s\n", benchmark_figures::effective_share_note);
+    if (torch) report["left_out"] = torch->left_out();
     if (!json_file.empty() && !(std::ofstream(json_file) << report.dump(2) << "\n"))
         throw dalle2::IoError(json_file + ": cannot be written");
     return 0;

@@ -20,7 +20,9 @@
 #include <dalle2/engine/profile_report.hpp>
 #include <dalle2/kernels/bandwidth.hpp>
 
+#include "../effective_share.hpp"
 #include "../spread.hpp"
+#include "../threads_option.hpp"
 #include "network.hpp"
 #include "serve.hpp"
 
@@ -28,6 +30,7 @@ namespace {
 
 using namespace dalle2;
 using namespace stages_benchmark;
+using benchmark_figures::effective_share_note;
 using benchmark_figures::Spread;
 
 struct Settings {
@@ -102,6 +105,8 @@ OrderedJson measure(const ModelDirectory& directory, const std::string& componen
                               {"gigabytes_per_second", row.gigabytes_per_second()}});
     return {{"network", component},
             {"batch", plan.batch},
+            {"tokens", plan.tokens},
+            {"whole", settings.size.whole},
             {"parameters", plan.parameters},
             {"load_seconds", load_seconds},
             {"steps", plan.steps},
@@ -143,6 +148,7 @@ void measure_all(const Settings& settings) {
         if (wanted && directory.has(component))
             report["networks"].push_back(measure(directory, component, engine, settings));
     }
+    std::printf("%s\n", effective_share_note);
     if (!settings.json.empty()) write_json(settings.json, report);
 }
 
@@ -168,9 +174,7 @@ int main(int argc, char** argv) try {
     app.add_option("--runs", settings.runs, "runs that are measured, after one that is not")
         ->check(CLI::Range(1, 1000))
         ->capture_default_str();
-    app.add_option("--threads", settings.threads, "0: one for each core")
-        ->check(CLI::Range(0, 1024))
-        ->capture_default_str();
+    benchmark_options::add_threads(app, settings.threads);
     app.add_option("--json", settings.json, "also write the figures to this file");
     app.add_flag("--serve", settings.serve, "run what standard input asks for");
     CLI11_PARSE(app, argc, argv);

@@ -179,8 +179,15 @@ RunPlan plan_run(const ModelDirectory& directory, const std::string& component, 
     const std::int64_t tokens = size.tokens > 0 ? std::min(size.tokens, longest) : longest;
     const auto plan = [&](const auto& module, std::int64_t steps, NamedArrays inputs, TraceLog cost,
                           std::int64_t untrimmed) {
-        return RunPlan{batch,           steps,     std::move(inputs),
-                       std::move(cost), untrimmed, parameter_count(module)};
+        const bool reads_text = inputs.contains("input_ids") || inputs.contains("text_states") ||
+                                inputs.contains("context");
+        return RunPlan{.batch = batch,
+                       .steps = steps,
+                       .tokens = reads_text ? tokens : 0,
+                       .inputs = std::move(inputs),
+                       .cost = std::move(cost),
+                       .untrimmed = untrimmed,
+                       .parameters = parameter_count(module)};
     };
     const std::int64_t bytes = bytes_per_element;
     if (component == "text_encoder") {

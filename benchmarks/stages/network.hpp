@@ -45,6 +45,7 @@ struct RunSize {
 
 struct RunPlan {
     std::int64_t batch = 0, steps = 1;  // of a picture at the model's own settings
+    std::int64_t tokens = 0;            // of text; 0 for a network that sees none
     NamedArrays inputs;                 // random
     TraceLog cost;                      // of one run
     std::int64_t

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <dalle2/core/buffer_pool.hpp>
+#include <dalle2/engine/profile_report.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/pipeline/load.hpp>
@@ -53,7 +54,8 @@ private:
                          network_ = load_network(directory_, request["load"], engine_);
                      })}};
         }
-        if ((request.contains("inputs") || request.contains("run")) && !network_)
+        if ((request.contains("inputs") || request.contains("run") || request.contains("work")) &&
+            !network_)
             throw ConfigError("no network was loaded");
         if (request.contains("inputs"))
             return read(request["inputs"].get<std::string>(), request.value("steps", 1));
@@ -67,6 +69,7 @@ private:
             const double processor = static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC;
             return {{"seconds", seconds}, {"processor_seconds", processor}};
         }
+        if (request.contains("work")) return work();
         if (request.contains("outputs")) {
             std::vector<std::pair<std::string, Array>> tensors(outputs_.begin(), outputs_.end());
             write_safetensors(request["outputs"].get<std::string>(), tensors);
@@ -75,13 +78,14 @@ private:
         if (request.contains("pipeline")) {
             network_.reset();
             return {{"seconds", seconds_of([&] {
-                         pipeline_.emplace(load(directory_.path(), {.engine = engine_}));
+                         pipeline_.emplace(
+                             load<AllEngines>(directory_.path(), {.engine = engine_}));
                      })}};
         }
         if (request.contains("picture")) return draw(request);
         throw ConfigError(
-            "a request must have \"load\", \"inputs\", \"run\", \"outputs\", "
-            "\"pipeline\" or \"picture\"");
+            "a request must have \"load\", \"inputs\", \"run\", \"work\", "
+            "\"outputs\", \"pipeline\" or \"picture\"");
     }
 
     OrderedJson read(const std::string& path, std::int64_t steps) {
@@ -95,12 +99,36 @@ private:
 
     OrderedJson draw(const Json& request) {
         if (!pipeline_) throw ConfigError("no pipeline was loaded");
-        GenerateOptions options = {.seed = request.value("seed", std::uint64_t{0})};
+        const GenerateOptions options = {.seed = request.value("seed", std::uint64_t{0}),
+                                         .noise = noise_type(request.value("noise", "float32"))};
         Picture picture;
         const double seconds = seconds_of(
             [&] { picture = (*pipeline_)(request["picture"].get<std::string>(), options); });
         if (request.contains("png")) write_png(request["png"].get<std::string>(), picture);
         return {{"seconds", seconds}};
+    }
+
+    static NoiseType noise_type(const std::string& name) {
+        if (name == "float32") return NoiseType::f32;
+        if (name == "bfloat16") return NoiseType::bf16;
+        if (name == "float16") return NoiseType::f16;
+        throw ConfigError("noise \"" + name +
+                          "\" is not supported; supported are \"float32\", \"bfloat16\" and "
+                          "\"float16\"");
+    }
+
+    // One run; the multiply-adds of each kind of operation in it.
+    OrderedJson work() {
+        const BufferPool::Scope scope(*pool_);
+        Profile profile;
+        {
+            const Profile::Scope profiling(profile);
+            outputs_ = network_->run(false);
+        }
+        OrderedJson multiply_adds = OrderedJson::object();
+        for (const ProfileRow& row : profile_rows(profile))
+            if (row.multiply_adds > 0) multiply_adds[row.operation] = row.multiply_adds;
+        return {{"multiply_adds", std::move(multiply_adds)}};
     }
 
     static OrderedJson names(const NamedArrays& arrays) {

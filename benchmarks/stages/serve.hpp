@@ -9,8 +9,10 @@
 //                                                           "processor_seconds": 5.6}
 //     {"run": 3, "whole": true}      nothing prepared      the same
 //     {"outputs": "out.safetensors"}                       {"names": ["output"]}
+//     {"work": true}                 of one step           {"multiply_adds": {"conv2d": 7, ...}}
 //     {"pipeline": true}                                   {"seconds": 4.5}
-//     {"picture": "an owl", "seed": 7, "png": "owl.png"}   {"seconds": 0.1}
+//     {"picture": "an owl", "seed": 7,
+//      "noise": "bfloat16", "png": "owl.png"}              {"seconds": 0.1}
 //
 // A request that fails is answered with {"error": "..."}.
 #pragma once

@@ -3,32 +3,15 @@
 
 namespace training_benchmark {
 
-// Prints the seconds and the memory of a step of AdamW by name: eager and compiled, in float32 and
-// in bfloat16 with float32 weights. What does not run is left out. Each is a process of its own, so
-// that none lives on what another has allocated.
+// Trains a network with AdamW, eager or compiled, in float32 or in bfloat16 with float32 weights.
+// The first request says what, and makes the first steps; each one after that asks for a turn. Each
+// is a process of its own, so that none lives on what another has allocated.
 inline constexpr const char* pytorch_script = R"PY(
-import json, subprocess, sys, time
+import time
+import diffusers, torch, transformers
 
-ask = json.load(open(sys.argv[1]))
-if len(sys.argv) == 2:
-    result = {}
-    for compiled in ("eager", "compiled"):
-        for kind in ("float32", "bfloat16"):
-            run = subprocess.run([sys.executable, sys.argv[0], sys.argv[1], compiled, kind], stdout=subprocess.PIPE)
-            if run.returncode == 0:
-                result.update(json.loads(run.stdout.splitlines()[-1]))
-    print(json.dumps(result))
-    sys.exit()
-
-import torch
-torch.set_num_threads(ask["threads"])
-torch.manual_seed(0)
-compiled, kind = sys.argv[2] == "compiled", sys.argv[3]
-batch, tokens = ask["batch"], ask["tokens"]
-
-def make_unet():
-    from diffusers import UNet2DConditionModel
-    model = UNet2DConditionModel.from_config(ask["config"]).to(memory_format=torch.channels_last)
+def make_unet(ask, batch, tokens):
+    model = diffusers.UNet2DConditionModel.from_config(ask["config"]).to(memory_format=torch.channels_last)
     size = ask["config"]["sample_size"]
     picture = torch.randn(batch, 3, size, size).to(memory_format=torch.channels_last)
     context = torch.randn(batch, tokens, ask["config"]["cross_attention_dim"])
@@ -37,10 +20,9 @@ def make_unet():
         return (model(picture, timesteps, context, class_labels=added_time).sample.float()[:, :3] - picture).square().mean()
     return model, loss
 
-def make_prior():
-    from diffusers import PriorTransformer
+def make_prior(ask, batch, tokens):
     config = dict(ask["config"], num_embeddings=tokens)
-    model = PriorTransformer.from_config(config)
+    model = diffusers.PriorTransformer.from_config(config)
     width = config["embedding_dim"]
     noisy, text, states = torch.randn(batch, width), torch.randn(batch, width), torch.randn(batch, tokens, width)
     timesteps, mask = torch.randint(0, 1000, (batch,)), torch.ones(batch, tokens, dtype=torch.bool)
@@ -49,8 +31,9 @@ def make_prior():
         return (out.predicted_image_embedding.float() - noisy).square().mean()
     return model, loss
 
-def make_clip():
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
+def make_clip(ask, batch, tokens):
+    from transformers import (CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig,
+                              CLIPVisionModelWithProjection)
     class Clip(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -77,27 +60,41 @@ def status(key):
             return 1024 * int(line.split()[1])
     return 0
 
-import diffusers, transformers
-before = status("VmRSS")
-model, loss = {"clip": make_clip, "prior": make_prior}.get(ask["subject"], make_unet)()
-call = torch.compile(model) if compiled else model
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-def step():
-    with torch.autocast("cpu", torch.bfloat16, enabled=kind == "bfloat16"):
-        value = loss(call)
-    value.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad()
-step()
-step()
-times, begin = [], time.perf_counter()
-while len(times) < 3 or time.perf_counter() - begin < ask["seconds"]:
-    t = time.perf_counter()
-    step()
-    times.append(time.perf_counter() - t)
-name = "PyTorch " + torch.__version__.split("+")[0] + " " + sys.argv[2] + " " + kind
-print(json.dumps({name: {"seconds": min(times), "bytes": status("VmHWM") - before}}))
+def make_step(ask):
+    torch.set_num_threads(ask["threads"])
+    torch.manual_seed(0)
+    make = {"clip": make_clip, "prior": make_prior}.get(ask["subject"], make_unet)
+    model, loss = make(ask, ask["batch"], ask["tokens"])
+    call = torch.compile(model) if ask["form"] == "compiled" else model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    def step():
+        with torch.autocast("cpu", torch.bfloat16, enabled=ask["precision"] == "bfloat16"):
+            value = loss(call)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return step
+
+def answer(request):
+    global step
+    if "turn" not in request:
+        before = status("VmRSS")
+        step = make_step(request)
+        step()  # compiles
+        begin = time.perf_counter()
+        step()
+        once = time.perf_counter() - begin
+        name = " ".join(["PyTorch", torch.__version__.split("+")[0], request["form"], request["precision"]])
+        return {"name": name, "bytes": status("VmHWM") - before, "seconds": once}
+    step()  # wakes its threads and its caches
+    steps, begin = 0, time.perf_counter()
+    while steps == 0 or time.perf_counter() - begin < request["turn"]:
+        step()
+        steps += 1
+    return {"seconds": (time.perf_counter() - begin) / steps}
+
+serve(answer)
 )PY";
 
 }  // namespace training_benchmark

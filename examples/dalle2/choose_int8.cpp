@@ -4,6 +4,8 @@
 
 namespace tool {
 
+double least_int8_decibels() { return dalle2::CalibrationOptions{}.least_decibels; }
+
 std::map<std::string, dalle2::Int8Choice> choose_int8(
     const std::filesystem::path& model, const std::string& variant, const std::stop_token& stop,
     const std::function<void(const std::string&)>& on_step) {

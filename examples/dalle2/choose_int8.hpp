@@ -12,6 +12,9 @@
 
 namespace tool {
 
+// What of each network's output is to stay above the noise of int8, in decibels.
+double least_int8_decibels();
+
 // By component; on_step is told what is being done. Throws as dalle2::calibrate_int8.
 std::map<std::string, dalle2::Int8Choice> choose_int8(
     const std::filesystem::path& model, const std::string& variant, const std::stop_token& stop,

@@ -24,16 +24,12 @@ ClipSettings default_clip_settings() {
 void add_clip_options(CLI::App& command, ClipSettings& settings) {
     command
         .add_option("--model", settings.model,
-                    "A CLIP as transformers saves it, or the folder of an UnCLIP pipeline")
+                    "The folder of a CLIP as transformers saves it or of an UnCLIP pipeline, or "
+                    "its name in the Hugging Face cache, org/name")
         ->capture_default_str();
-    command.add_option("--variant", settings.variant,
-                       "Which weights, where there are several: fp16 for model.fp16.safetensors");
-    command.add_option("--engine", settings.engine, "reference (slow), float32, bfloat16 or int8")
-        ->check(CLI::IsMember({"reference", "float32", "bfloat16", "int8"}).description(""))
-        ->capture_default_str();
-    command.add_option("--threads", settings.threads, "0: one for each core")
-        ->check(whole(0, 1024))
-        ->capture_default_str();
+    add_variant_option(command, settings.variant);
+    add_engine_option(command, settings.engine);
+    add_threads_option(command, settings.threads);
     command.add_flag("--upright", settings.upright,
                      "Turn photographs as their camera noted; the reference's processor does not");
 }
@@ -58,12 +54,8 @@ dalle2::Picture ClipTool::read(const std::filesystem::path& path) const {
 }
 
 void ClipTool::warn_of_truncation(const std::vector<std::string>& texts) const {
-    for (const std::string& text : texts) {
-        const dalle2::Tokens tokens = clip_->tokenizer()(text);
-        if (tokens.truncated)
-            warn("the model reads " + std::to_string(clip_->tokenizer().max_length()) +
-                 " tokens at most; it does not see \"" + tokens.dropped + "\"");
-    }
+    const dalle2::ClipTokenizer& tokenizer = clip_->tokenizer();
+    for (const std::string& text : texts) tool::warn_of_truncation(tokenizer(text), tokenizer);
 }
 
 dalle2::Array ClipTool::texts(const std::vector<std::string>& texts, bool raw) const {

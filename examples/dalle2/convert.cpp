@@ -274,15 +274,17 @@ void add_convert(CLI::App& app, const std::stop_token& stop) {
         ->check(
             CLI::IsMember({"keep", "float64", "float32", "float16", "bfloat16"}).description(""))
         ->capture_default_str();
-    command->add_flag("--int8", settings->int8,
-                      "Store as int8, with a scale for each output, as many layers as leave each "
-                      "network's output 31 dB above the noise that this adds, measured on two "
-                      "pictures that the model draws; the rest as --dtype, bfloat16 unless given");
+    command->add_flag(
+        "--int8", settings->int8,
+        "Store as int8, with a scale for each output, as many layers as leave each network's "
+        "output " +
+            number_text(least_int8_decibels()) +
+            " dB above the noise that this adds; the rest as --dtype, bfloat16 unless given. To "
+            "measure that, it draws two pictures in bfloat16 first, in few steps, and tries "
+            "every network");
     command->add_option("--max-shard-size", settings->max_shard_size,
                         "Several files with an index, none larger, such as 2GB; otherwise one");
-    command->add_option("--variant", settings->variant,
-                        "Which weights to read, where a folder has several: fp16 for "
-                        "model.fp16.safetensors");
+    add_variant_option(*command, settings->variant);
     command
         ->add_option("--as-variant", settings->as_variant,
                      "Write such names: fp16 for model.fp16.safetensors")

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
-#include <sstream>
 #include <utility>
 
 #include <dalle2/core/thread_scope.hpp>
@@ -14,37 +13,44 @@
 #include <dalle2/engine/profile_report.hpp>
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/safetensors.hpp>
-#include <dalle2/nn/visit.hpp>
+
+#include "memory.hpp"
 
 namespace tool {
 
 namespace {
 
-// What the weights of a model take in memory, by the headers of its files.
-double weight_bytes(const dalle2::ModelDirectory& directory, std::size_t bytes_per_value) {
-    double count = 0;
-    for (const std::string& component : directory.components())
-        if (const auto file = dalle2::component_kind(component).weights_file; !file.empty()) {
-            const dalle2::WeightFiles files(directory.weights_path(component));
-            for (const std::string& name : files.names())
-                count += static_cast<double>(dalle2::element_count(files.shape(name)));
-        }
-    return count * static_cast<double>(bytes_per_value);
-}
-
 // A single picture needs each network once: keeping them would be of no use. Several pictures
-// should not load them again and again, unless there is no room.
+// should not load them again and again, unless there is no room. (Of a model with both, the plan
+// counts the prior where `dalle2 vary` has the image encoder, which is near enough.)
 dalle2::Residency residency_of(const DrawingSettings& settings, dalle2::EngineKind engine) {
     if (settings.memory == "all") return dalle2::Residency::whole;
     if (settings.memory == "least" || settings.count == 1) return dalle2::Residency::in_turn;
     const double memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
                           static_cast<double>(::sysconf(_SC_PAGESIZE));
-    const std::size_t bytes = engine == dalle2::EngineKind::cpu_int8       ? 1
-                              : engine == dalle2::EngineKind::cpu_bfloat16 ? 2
-                                                                           : 4;
     const dalle2::ModelDirectory directory(settings.model, settings.variant);
-    return weight_bytes(directory, bytes) > memory / 2 ? dalle2::Residency::in_turn
-                                                       : dalle2::Residency::whole;
+    dalle2::GenerationDefaults call = dalle2::load_generation_defaults(directory.path());
+    call.decoder_guidance_scale = settings.guidance.value_or(call.decoder_guidance_scale);
+    const std::int64_t whole = plan_memory(directory, {.engine = engine, .settings = call})
+                                   .peak_bytes(dalle2::Residency::whole);
+    return static_cast<double>(whole) > memory / 2 ? dalle2::Residency::in_turn
+                                                   : dalle2::Residency::whole;
+}
+
+std::string super_res_sampler_of(const DrawingSettings& settings) {
+    return settings.super_res_sampler.value_or(settings.sampler);
+}
+std::string prior_sampler_of(const DrawingSettings& settings) {
+    return settings.prior_sampler.value_or(settings.sampler);
+}
+
+bool uses_ddim(const DrawingSettings& settings) {
+    return settings.sampler == "ddim" || super_res_sampler_of(settings) == "ddim" ||
+           prior_sampler_of(settings) == "ddim";
+}
+
+double eta_of(const DrawingSettings& settings) {
+    return settings.eta.value_or(dalle2::DdimOptions().eta);
 }
 
 // Every value that a call makes on its way, under names such as "decoder.07" (after the seventh
@@ -72,16 +78,6 @@ private:
 
 }  // namespace
 
-std::vector<std::string> sampler_names() {
-    return {dalle2::sampler_names.begin(), dalle2::sampler_names.end()};
-}
-
-std::string number_text(double value) {
-    std::ostringstream text;
-    text << value;
-    return text.str();
-}
-
 void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
     command.add_option("-o,--output", settings.output, "The PNG file")->capture_default_str();
     command
@@ -106,29 +102,24 @@ void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
                     "How steps follow from what the networks predict: unclip (random, as the model "
                     "was trained), dpm++ (for few steps; dpm++-sde: random), ddim, euler, "
                     "euler-ancestral, heun (each step twice the work)")
-        ->check(CLI::IsMember(sampler_names()).description(""))
+        ->check(one_of(dalle2::sampler_names))
         ->capture_default_str();
     command
         .add_option("--super-res-sampler", settings.super_res_sampler,
                     "Of the upsampler, if not the same")
-        ->check(CLI::IsMember(sampler_names()).description(""));
+        ->check(one_of(dalle2::sampler_names));
     command
         .add_option("--eta", settings.eta,
-                    "Randomness of ddim's steps: 0 none, 1 as much as in training")
-        ->check(between(0, 1))
-        ->capture_default_str();
-    command.add_option("--engine", settings.engine, "reference (slow), float32, bfloat16 or int8")
-        ->check(CLI::IsMember({"reference", "float32", "bfloat16", "int8"}).description(""))
-        ->capture_default_str();
+                    "Randomness of ddim's steps: 0 (unless given) none, 1 as much as in training")
+        ->check(between(0, 1));
+    add_engine_option(command, settings.engine);
     command
         .add_option("--noise", settings.noise,
                     "float32, bfloat16 or float16: the torch_dtype of the public pipeline whose "
                     "picture a seed should give")
         ->check(CLI::IsMember({"float32", "bfloat16", "float16"}).description(""))
         ->capture_default_str();
-    command.add_option("--threads", settings.threads, "0: one for each core")
-        ->check(whole(0, 1024))
-        ->capture_default_str();
+    add_threads_option(command, settings.threads);
     command
         .add_option("--memory", settings.memory,
                     "all: keep every network; least: each only while it is used; auto: least for "
@@ -145,12 +136,14 @@ void add_drawing_options(CLI::App& command, DrawingSettings& settings) {
                     "A model's folder, in the layout of diffusers' UnCLIPPipeline, or the name "
                     "under which it lies in the Hugging Face cache, org/name")
         ->capture_default_str();
-    command.add_option(
-        "--variant", settings.variant,
-        "Which weights, where a folder has several: fp16 for model.fp16.safetensors");
+    add_variant_option(command, settings.variant);
 }
 
 Drawing::Drawing(const DrawingSettings& settings) : settings_(settings) {
+    if (settings.eta && !uses_ddim(settings))
+        throw dalle2::ConfigError(
+            "--eta is of ddim alone; none of the samplers is it; choose --sampler ddim, or leave "
+            "--eta out");
     check_writable(settings.output);
     if (!settings.profile.empty()) check_writable(settings.profile);
     if (settings.stages.empty()) return;
@@ -163,17 +156,19 @@ Drawing::Drawing(const DrawingSettings& settings) : settings_(settings) {
 dalle2::LoadOptions Drawing::load_options() {
     const dalle2::SamplerKind sampler =
         dalle2::sampler_kind_from_name(settings_.sampler, "--sampler");
-    const dalle2::SamplerKind super_res_sampler = dalle2::sampler_kind_from_name(
-        settings_.super_res_sampler.value_or(settings_.sampler), "--super-res-sampler");
+    const dalle2::SamplerKind super_res_sampler =
+        dalle2::sampler_kind_from_name(super_res_sampler_of(settings_), "--super-res-sampler");
+    const dalle2::SamplerKind prior_sampler =
+        dalle2::sampler_kind_from_name(prior_sampler_of(settings_), "--prior-sampler");
     const dalle2::EngineKind engine = dalle2::engine_kind_from_name(settings_.engine, "--engine");
     return {
         .engine = engine,
         .residency = residency_of(settings_, engine),
         .variant = settings_.variant,
-        .prior_sampler = sampler,
+        .prior_sampler = prior_sampler,
         .decoder_sampler = sampler,
         .super_resolution_sampler = super_res_sampler,
-        .ddim = {.eta = settings_.eta},
+        .ddim = {.eta = eta_of(settings_)},
         .warn = warn,
         .on_component = [this](const std::string& component) { bar_.begin("load " + component); }};
 }
@@ -192,8 +187,9 @@ dalle2::PngText Drawing::describe(const dalle2::GenerationDefaults& defaults) co
         {"guidance", number_text(settings_.guidance.value_or(defaults.decoder_guidance_scale))}};
     if (settings_.super_res_sampler)
         text.emplace_back("super_res_sampler", *settings_.super_res_sampler);
+    if (settings_.prior_sampler) text.emplace_back("prior_sampler", *settings_.prior_sampler);
     if (settings_.noise != "float32") text.emplace_back("noise", settings_.noise);
-    if (settings_.sampler == "ddim") text.emplace_back("eta", number_text(settings_.eta));
+    if (uses_ddim(settings_)) text.emplace_back("eta", number_text(eta_of(settings_)));
     return text;
 }
 

@@ -7,7 +7,6 @@
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -32,7 +31,8 @@ struct DrawingSettings {
     std::string memory = "auto";
     std::string sampler = "unclip";
     std::optional<std::string> super_res_sampler;
-    double eta = 0;
+    std::optional<std::string> prior_sampler;  // of `dalle2 generate` alone
+    std::optional<double> eta;
     std::uint64_t seed = 0;
     std::int64_t count = 1;
     int threads = 0;
@@ -42,15 +42,11 @@ struct DrawingSettings {
 
 void add_drawing_options(CLI::App& command, DrawingSettings& settings);
 
-std::string number_text(double value);
-
-// As --sampler takes them.
-std::vector<std::string> sampler_names();
-
 // The pictures of a call, one for each seed, drawn and written.
 class Drawing {
 public:
-    // Throws before any work when a file could not be written.
+    // Throws before any work when a file could not be written, and ConfigError for options that do
+    // not go together.
     explicit Drawing(const DrawingSettings& settings);
 
     // For dalle2::load: tells each network that is being read.

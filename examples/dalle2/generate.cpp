@@ -20,7 +20,6 @@ struct GenerateSettings {
     std::string prompt;
     std::optional<std::int64_t> prior_steps;
     std::optional<double> prior_guidance;
-    std::optional<std::string> prior_sampler;
 };
 
 // Throws ConfigError for what no picture can be made of. The empty prompt is allowed.
@@ -41,10 +40,7 @@ void check_prompt(const std::string& prompt) {
 
 // What a person should know before waiting for the picture.
 void warn_about(const std::string& prompt, const dalle2::ClipTokenizer& tokenizer) {
-    const dalle2::Tokens tokens = tokenizer(prompt);
-    if (tokens.truncated)
-        warn("the model reads " + std::to_string(tokenizer.max_length()) +
-             " tokens at most; it does not see \"" + tokens.dropped + "\"");
+    warn_of_truncation(tokenizer(prompt), tokenizer);
     // A vocabulary as large as CLIP's has seen every word, if in parts; a small one has as tokens
     // the words that its model learned from, and no others.
     constexpr std::int32_t large = 20000;
@@ -67,19 +63,15 @@ void warn_about(const std::string& prompt, const dalle2::ClipTokenizer& tokenize
 void generate(const GenerateSettings& settings, const std::stop_token& stop) {
     check_prompt(settings.prompt);
     Drawing drawing(settings.drawing);
-    dalle2::LoadOptions load_options = drawing.load_options();
-    const std::string prior_sampler = settings.prior_sampler.value_or(settings.drawing.sampler);
-    load_options.prior_sampler = dalle2::sampler_kind_from_name(prior_sampler, "--prior-sampler");
     const dalle2::Pipeline pipeline =
-        dalle2::load<dalle2::AllEngines>(settings.drawing.model, load_options);
+        dalle2::load<dalle2::AllEngines>(settings.drawing.model, drawing.load_options());
     warn_about(settings.prompt, pipeline.tokenizer());
     const dalle2::GenerationDefaults& defaults = pipeline.defaults();
-    dalle2::PngText text = {
+    const dalle2::PngText text = {
         {"prompt", settings.prompt},
         {"prior_steps", std::to_string(settings.prior_steps.value_or(defaults.prior_steps))},
         {"prior_guidance",
          number_text(settings.prior_guidance.value_or(defaults.prior_guidance_scale))}};
-    if (settings.prior_sampler) text.emplace_back("prior_sampler", prior_sampler);
     drawing.run(
         {.prior_steps = settings.prior_steps, .prior_guidance_scale = settings.prior_guidance},
         defaults, stop, text, [&](const dalle2::GenerateOptions& options) {
@@ -103,9 +95,9 @@ void add_generate(CLI::App& app, const std::stop_token& stop) {
                      "How far to follow the text into the embedding; 1: not at all beyond it")
         ->check(finite());
     command
-        ->add_option("--prior-sampler", settings->prior_sampler,
+        ->add_option("--prior-sampler", settings->drawing.prior_sampler,
                      "Of the prior, if not that of --sampler")
-        ->check(CLI::IsMember(sampler_names()).description(""));
+        ->check(one_of(dalle2::sampler_names));
     command->footer(
         "Steps and guidance that are not given are the model's own.\n"
         "Examples:\n"

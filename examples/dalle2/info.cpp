@@ -19,11 +19,11 @@
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/parallel.hpp>
 #include <dalle2/nn/visit.hpp>
-#include <dalle2/pipeline/memory_plan.hpp>
 #include <dalle2/pipeline/model_configs.hpp>
 #include <dalle2/pipeline/model_cost.hpp>
 
 #include "commands.hpp"
+#include "memory.hpp"
 #include "terminal.hpp"
 
 namespace tool {
@@ -81,7 +81,7 @@ void print_tokenizer(const dalle2::ClipTokenizer& tokenizer) {
 // A multiply-add is two operations.
 double gigaflops(std::int64_t multiply_adds) { return 2e-9 * static_cast<double>(multiply_adds); }
 
-// What one picture of a text takes in memory.
+// What one picture takes in memory.
 void print_memory(const dalle2::ModelDirectory& directory,
                   const dalle2::GenerationDefaults& settings) {
     std::cout << "\n  " << std::left << std::setw(17) << "memory, with" << std::right
@@ -91,7 +91,7 @@ void print_memory(const dalle2::ModelDirectory& directory,
          {dalle2::EngineKind::cpu_float, dalle2::EngineKind::cpu_bfloat16,
           dalle2::EngineKind::cpu_int8}) {
         const dalle2::MemoryPlan plan =
-            dalle2::memory_plan(directory, {.engine = engine, .settings = settings});
+            plan_memory(directory, {.engine = engine, .settings = settings});
         const auto megabytes = [&](dalle2::Residency residency) {
             return std::to_string((plan.peak_bytes(residency) + 500'000) / 1'000'000) + " MB";
         };
@@ -130,11 +130,11 @@ void print_pipeline(const dalle2::ModelDirectory& directory) {
         total += all;
     }
     print_row("together", std::to_string(parameters), "", "", "", number_of(total));
-    if (directory.has("prior")) print_memory(directory, settings);
+    print_memory(directory, settings);
 }
 
 // A CLIP of transformers: one encoder or both.
-void print_clip(const std::filesystem::path& folder) {
+void print_clip(const std::filesystem::path& folder, const std::string& variant) {
     using dalle2::ConfigReader;
     const std::filesystem::path config = folder / "config.json";
     const std::string kind = ConfigReader::from_file(config).get_one_of(
@@ -163,7 +163,8 @@ void print_clip(const std::filesystem::path& folder) {
                   << " pixels, in patches of " << image->patch_size << "\n";
     std::cout << "\n";
     print_row("network", "parameters", "weights", "", "GFLOP per run", "");
-    const std::string files = files_text(dalle2::find_weights(folder, "model.safetensors").path);
+    const std::string files =
+        files_text(dalle2::find_weights(folder, "model.safetensors", variant).path);
     const auto print = [&](const char* name, std::int64_t parameters, const dalle2::TraceLog& log) {
         print_row(name, std::to_string(parameters), files, "",
                   number_of(gigaflops(log.multiply_adds())), "");
@@ -178,14 +179,14 @@ void print_clip(const std::filesystem::path& folder) {
               dalle2::trace_image_encoder(*image, 1));
 }
 
-void print_model(const std::string& path) {
+void print_model(const std::string& path, const std::string& variant = "") {
     const std::filesystem::path folder = dalle2::resolve_model_path(path);
     std::error_code ignored;
     if (std::filesystem::exists(folder / "config.json", ignored) &&
         !std::filesystem::exists(folder / "model_index.json", ignored))
-        print_clip(folder);
+        print_clip(folder, variant);
     else
-        print_pipeline(dalle2::ModelDirectory(folder));
+        print_pipeline(dalle2::ModelDirectory(folder, variant));
 }
 
 // Prints the text that `dalle2 generate` left in a picture.
@@ -207,17 +208,20 @@ void print_picture(const std::string& path) {
 void add_info(CLI::App& app) {
     CLI::App* info = app.add_subcommand(
         "info", "This machine's kernels; a model's architecture and cost; a picture's prompt");
-    const auto path = std::make_shared<std::string>();
-    info->add_option(
+    const auto path = std::make_shared<std::string>(), variant = std::make_shared<std::string>();
+    CLI::Option* path_option = info->add_option(
         "PATH", *path,
         "A model's folder (a pipeline or a CLIP) or its name in the Hugging Face cache; or a "
         "PNG file that dalle2 made");
+    add_variant_option(*info, *variant)->needs(path_option);
     info->footer(
         "Examples:\n"
         "  dalle2 info            this machine, and the model that comes with dalle2\n"
-        "  dalle2 info MODEL      the networks of a model, their sizes and their cost\n"
+        "  dalle2 info MODEL      the networks of a model, their sizes and their cost, and the "
+        "memory that\n"
+        "                         one picture takes on each engine\n"
         "  dalle2 info out.png    prompt, seed and settings of a picture");
-    info->callback([path] {
+    info->callback([path, variant] {
         std::error_code error;
         const bool picture = !path->empty() && !std::filesystem::is_directory(*path, error);
         if (picture && std::filesystem::exists(*path, error)) {
@@ -225,7 +229,7 @@ void add_info(CLI::App& app) {
             return;
         }
         if (!path->empty()) {
-            print_model(*path);
+            print_model(*path, *variant);
             return;
         }
         print_machine();

@@ -31,19 +31,23 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     app.footer(
         "dalle2 COMMAND --help explains a command.\n"
+        "DALLE2_ISA=avx2 in the environment makes it use that instruction set, not the best of "
+        "those "
+        "that dalle2 info lists.\n"
         "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.");
-    tool::add_generate(app, interrupt.token());
-    tool::add_vary(app, interrupt.token());
-    tool::add_train(app, interrupt.token());
-    tool::add_classify(app, interrupt.token());
-    tool::add_embed(app, interrupt.token());
-    tool::add_search(app, interrupt.token());
-    tool::add_info(app);
-    tool::add_convert(app, interrupt.token());
-    tool::add_data(app, interrupt.token());
-    tool::add_tokenize(app);
 
     try {
+        // In here because the default engine depends on DALLE2_ISA, which may be wrong.
+        tool::add_generate(app, interrupt.token());
+        tool::add_vary(app, interrupt.token());
+        tool::add_train(app, interrupt.token());
+        tool::add_classify(app, interrupt.token());
+        tool::add_embed(app, interrupt.token());
+        tool::add_search(app, interrupt.token());
+        tool::add_info(app);
+        tool::add_convert(app, interrupt.token());
+        tool::add_data(app, interrupt.token());
+        tool::add_tokenize(app);
         app.parse(argc, argv);
         std::cout.flush();
         if (!std::cout) return fail("cannot write to standard output", failure);

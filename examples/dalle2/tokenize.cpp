@@ -39,9 +39,7 @@ void print_tokens(const std::string& text, const dalle2::ClipTokenizer& tokenize
                   const TokenizeSettings& settings, const std::string& place) {
     const dalle2::Tokens framed = tokenizer(text);
     const std::vector<std::int32_t> ids = settings.special ? framed.ids : tokenizer.encode(text);
-    if (framed.truncated)
-        warn(place + "the model reads " + std::to_string(tokenizer.max_length()) +
-             " tokens at most; it does not see \"" + framed.dropped + "\"");
+    warn_of_truncation(framed, tokenizer, place);
     std::vector<std::string> pieces;
     if (settings.json || settings.pieces)
         for (const std::int32_t id : ids) pieces.push_back(tokenizer.token(id));

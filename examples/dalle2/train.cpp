@@ -479,9 +479,7 @@ void add_train(CLI::App& app, const std::stop_token& stop) {
                          "Arithmetic: bfloat16 or float32; weights are kept in float32")
             ->check(CLI::IsMember({"bfloat16", "float32"}).description(""))
             ->capture_default_str();
-        command->add_option("--threads", options->threads, "0: one for each core")
-            ->check(whole(0, 1024))
-            ->capture_default_str();
+        add_threads_option(*command, options->threads);
         command
             ->add_option("--checkpoint-every", options->checkpoint_every,
                          "Steps between checkpoints, each with a preview.png of what the stage "

@@ -236,7 +236,7 @@ TEST_CASE("dalle2::load gives the engine and samplers that are asked for") {
     CHECK(engine_kind_from_name("int8", "x") == EngineKind::cpu_int8);
     CHECK_THROWS_WITH_AS(engine_kind_from_name("int4", "--engine"),
                          "--engine: engine \"int4\" is not supported; supported are \"reference\", "
-                         "\"float32\", \"bfloat16\" and \"int8\"",
+                         "\"float32\", \"bfloat16\", \"int8\"",
                          ConfigError);
     CHECK_THROWS_AS(sampler_kind_from_name("rk4", "--sampler"), ConfigError);
 }

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
+#include <set>
 #include <string>
 
-#include <dalle2/engine/cpu.hpp>
+#include <dalle2/engine/on_engine.hpp>
+#include <dalle2/io/convert_weights.hpp>
 #include <dalle2/pipeline/memory_plan.hpp>
 
 #include "../io/temporary_folder.hpp"
@@ -36,31 +39,36 @@ std::int64_t bytes_of(const CpuParameter<T>& parameter) {
     }
 }
 
-template <class T>
+std::int64_t bytes_of(const Int8Parameter& parameter) {
+    if (!parameter.is_int8()) return bytes_of<bfloat16>(parameter);
+    const auto& packed = parameter.int8().packed();
+    // A scale and a sum for each output.
+    return packed.bytes() + 8 * packed.layout().panels() * kernels::panel_width;
+}
+
 std::int64_t bytes_of_module(const auto& module) {
     std::int64_t total = 0;
-    for_each_parameter(module, [&](const std::string&, const CpuParameter<T>& parameter) {
-        total += bytes_of(parameter);
-    });
+    for_each_parameter(
+        module, [&](const std::string&, const auto& parameter) { total += bytes_of(parameter); });
     return total;
 }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("the plan counts weights as the engine packs them", T, float, bfloat16) {
+TEST_CASE_TEMPLATE("the plan counts weights as the engine packs them", T, float, bfloat16,
+                   std::int8_t) {
     using E = Cpu<T>;
     const TemporaryFolder folder;
     tiny_model::write(folder.path());
-    const MemoryPlan plan = memory_plan(
-        ModelDirectory(folder.path()),
-        {.engine = std::is_same_v<T, float> ? EngineKind::cpu_float : EngineKind::cpu_bfloat16});
+    const MemoryPlan plan =
+        memory_plan(ModelDirectory(folder.path()), {.engine = kind_of_engine<E>});
     REQUIRE(plan.stages.size() == 5);
-    CHECK(plan.stages[0].weights == bytes_of_module<T>(tiny_model::text_encoder<E>()));
-    CHECK(plan.stages[1].weights == bytes_of_module<T>(tiny_model::prior<E>()));
+    CHECK(plan.stages[0].weights == bytes_of_module(tiny_model::text_encoder<E>()));
+    CHECK(plan.stages[1].weights == bytes_of_module(tiny_model::prior<E>()));
     CHECK(plan.stages[2].name == "decoder");
-    CHECK(plan.stages[2].weights == bytes_of_module<T>(tiny_model::text_projection<E>()) +
-                                        bytes_of_module<T>(tiny_model::decoder<E>()));
-    CHECK(plan.stages[4].weights == bytes_of_module<T>(tiny_model::upsampler_last<E>()));
+    CHECK(plan.stages[2].weights == bytes_of_module(tiny_model::text_projection<E>()) +
+                                        bytes_of_module(tiny_model::decoder<E>()));
+    CHECK(plan.stages[4].weights == bytes_of_module(tiny_model::upsampler_last<E>()));
     std::int64_t all = 0, largest = 0;
     for (const MemoryStage& stage : plan.stages) {
         all += stage.weights;
@@ -69,6 +77,45 @@ TEST_CASE_TEMPLATE("the plan counts weights as the engine packs them", T, float,
     }
     CHECK(plan.peak_bytes(Residency::in_turn) == largest);
     CHECK(plan.peak_bytes(Residency::whole) > all);
+}
+
+TEST_CASE("of int8 the plan counts what gains from it, or what the file says") {
+    using E = Cpu<std::int8_t>;
+    const TemporaryFolder folder;
+    tiny_model::write(folder.path());
+    for (const char* component : {"super_res_first", "super_res_last"})
+        save_component(folder.path(), component,
+                       tiny_model::filled<Reference>(UNet<Reference>(upsampler_config()), 6));
+    const ModelDirectory directory(folder.path());
+    // This one's file was made for int8, with a single weight of it.
+    const std::filesystem::path path = directory.weights_path("super_res_last");
+    convert_weights(WeightFiles(path), folder.path(), "made",
+                    {.int8 = std::set<std::string>{"down_blocks.0.resnets.0.conv1.weight"}});
+    std::filesystem::rename(folder / "made.safetensors", path);
+
+    const MemoryPlan plan = memory_plan(directory, {.engine = EngineKind::cpu_int8});
+    const auto loaded = [&](const std::string& component) {
+        return bytes_of_module(load_component<UNet, E>(directory, component));
+    };
+    const std::int64_t first = plan.stages.at(3).weights, last = plan.stages.at(4).weights;
+    CHECK(first == loaded("super_res_first"));
+    CHECK(last == loaded("super_res_last"));
+    CHECK(first < last);
+    CHECK(last < memory_plan(directory, {.engine = EngineKind::cpu_bfloat16}).stages[4].weights);
+}
+
+TEST_CASE("of a model without a prior the plan counts the image encoder in its place") {
+    const TemporaryFolder folder;
+    tiny_model::write(folder.path());
+    write_model_index(folder.path(), {"tokenizer", "text_encoder", "image_encoder", "text_proj",
+                                      "decoder", "super_res_first", "super_res_last",
+                                      "decoder_scheduler", "super_res_scheduler"});
+    const MemoryPlan plan =
+        memory_plan(ModelDirectory(folder.path()), {.engine = EngineKind::cpu_float});
+    REQUIRE(plan.stages.size() == 5);
+    CHECK(plan.stages[1].name == "image_encoder");
+    CHECK(plan.stages[1].weights == bytes_of_module(tiny_model::image_encoder<Cpu<float>>()));
+    CHECK(plan.stages[1].activations > 0);
 }
 
 TEST_CASE_TEMPLATE("a pipeline's tensors take what the plan says, within a tenth", T, float,
@@ -81,11 +128,9 @@ TEST_CASE_TEMPLATE("a pipeline's tensors take what the plan says, within a tenth
     for (const std::int64_t batch : {1, 2}) {
         const GenerationDefaults settings = {
             .prior_steps = 1, .decoder_steps = 1, .super_resolution_steps = 2};
-        const MemoryPlan plan = memory_plan(
-            ModelDirectory(folder.path()),
-            {.engine = std::is_same_v<T, float> ? EngineKind::cpu_float : EngineKind::cpu_bfloat16,
-             .settings = settings,
-             .batch = batch});
+        const MemoryPlan plan =
+            memory_plan(ModelDirectory(folder.path()),
+                        {.engine = kind_of_engine<E>, .settings = settings, .batch = batch});
         auto pipeline = tiny_model::pipeline<E>();
         pipeline.upsampler.first = tiny_model::filled<E>(UNet<E>(upsampler_config()), 6);
         pipeline.upsampler.last = tiny_model::filled<E>(UNet<E>(upsampler_config()), 7);

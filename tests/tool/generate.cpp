@@ -4,9 +4,11 @@
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/picture.hpp>
+#include <dalle2/pipeline/load.hpp>
 
 #include "../pipeline/tiny_directory.hpp"
 #include "running.hpp"
@@ -98,13 +100,51 @@ TEST_CASE(
 
 TEST_CASE("every engine and sampler makes a picture") {
     const WithModel model;
-    for (const char* engine : {"reference", "float32", "bfloat16"})
-        for (const char* sampler :
-             {"unclip", "ddim", "dpm++", "dpm++-sde", "euler", "euler-ancestral", "heun"}) {
+    for (const char* engine : dalle2::engine_names)
+        for (const char* sampler : dalle2::sampler_names) {
             const Run made = model.generate(std::string("owl --engine ") + engine + " --sampler " +
                                             sampler + " -o " + engine + sampler + ".png");
             CHECK_MESSAGE(made.status == 0, made.err);
         }
+}
+
+TEST_CASE("--eta is of ddim, whichever stage it draws, and is remembered") {
+    const WithModel model;
+    const std::size_t files = model.folder.file_count();
+    for (const char* samplers : {"", "--sampler heun", "--super-res-sampler dpm++"}) {
+        const Run refused = model.generate(std::string("owl --eta 0.5 ") + samplers);
+        CHECK(refused.status == 1);
+        CHECK_MESSAGE(is_one_error_line(refused.err), refused.err);
+        CHECK(refused.err.find("--eta is of ddim alone; none of the samplers is it") !=
+              std::string::npos);
+    }
+    CHECK(model.folder.file_count() == files);
+    for (const char* option : {"--sampler", "--prior-sampler", "--super-res-sampler"}) {
+        CAPTURE(std::string(option));
+        const std::string ddim = std::string("owl ") + option + " ddim -o ";
+        REQUIRE(model.generate(ddim + "plain.png").status == 0);
+        REQUIRE(model.generate(ddim + "noisy.png --eta 0.5").status == 0);
+        CHECK(text_of(dalle2::read_png_text(model.folder / "plain.png"), "eta") == "0");
+        CHECK(text_of(dalle2::read_png_text(model.folder / "noisy.png"), "eta") == "0.5");
+        CHECK(!(dalle2::read_picture(model.folder / "plain.png") ==
+                dalle2::read_picture(model.folder / "noisy.png")));
+    }
+    REQUIRE(model.generate("owl -o unclip.png").status == 0);
+    CHECK(text_of(dalle2::read_png_text(model.folder / "unclip.png"), "eta") == "absent");
+}
+
+TEST_CASE("threads are what is asked for, or it is said why not") {
+    const WithModel model;
+    for (const char* threads : {"0", "1024"}) {
+        const Run made = model.generate(std::string("owl -o owl.png --threads ") + threads);
+        CHECK(made.status == 0);
+#ifdef _OPENMP
+        CHECK(made.err.find("warning: --threads") == std::string::npos);
+#else
+        CHECK((made.err.find("built without OpenMP") != std::string::npos) ==
+              (std::string(threads) != "0"));
+#endif
+    }
 }
 
 TEST_CASE("the empty prompt is allowed") {
@@ -137,12 +177,37 @@ TEST_CASE("info tells a model's networks and their cost") {
         CHECK(shown.out.find(network) != std::string::npos);
     CHECK(shown.out.find("F32") != std::string::npos);  // what the weights are stored as
     CHECK(shown.out.find("--memory least") != std::string::npos);
+    for (const char* engine : {"\n  float32 ", "\n  bfloat16 ", "\n  int8 "})
+        CHECK(shown.out.find(engine) != std::string::npos);
     const Run clip = run(model.folder, "info model/text_encoder");
     CHECK_MESSAGE(clip.status == 0, clip.err);
     CHECK(clip.out.find("embeddings of 12 numbers") != std::string::npos);
     const Run refused = run(model.folder, "info model/prior");
     CHECK(refused.status == 1);
     CHECK(is_one_error_line(refused.err));
+}
+
+TEST_CASE("info looks at the variant that is asked for") {
+    const WithModel model;
+    const auto types = [&](const std::string& arguments) {
+        const Run shown = run(model.folder, "info " + arguments);
+        CHECK_MESSAGE(shown.status == 0, shown.err);
+        return std::pair(shown.out.find(" F32 ") != std::string::npos,
+                         shown.out.find(" BF16 ") != std::string::npos);
+    };
+    REQUIRE(run(model.folder, "convert model half --dtype bfloat16 --as-variant bf16").status == 0);
+    std::filesystem::copy(
+        model.folder / "half", model.folder / "model",
+        std::filesystem::copy_options::recursive | std::filesystem::copy_options::skip_existing);
+    for (const char* path : {"model", "model/text_encoder"}) {
+        CAPTURE(std::string(path));
+        CHECK(types(path) == std::pair(true, false));
+        CHECK(types(std::string(path) + " --variant bf16") == std::pair(false, true));
+        const Run absent = run(model.folder, std::string("info --variant fp16 ") + path);
+        CHECK(absent.status == 1);
+        CHECK(is_one_error_line(absent.err));
+    }
+    CHECK(run(model.folder, "info --variant bf16").status == 2);
 }
 
 TEST_CASE("bad options and prompts are one line, exit status not 0, and write nothing") {

@@ -92,9 +92,10 @@ TEST_CASE("the commands of the README run") {
     CHECK(quickstart);
     CHECK(tests);
     CHECK(trained == 4);
-    CHECK(drawn == 2);
+    CHECK(drawn == 3);
     CHECK(others == std::vector<std::string>{"classify", "vary", "classify", "search", "embed",
-                                             "tokenize", "convert"});
+                                             "tokenize", "info", "convert", "convert"});
     CHECK(fs::exists(folder / "hits.html"));
     CHECK(fs::exists(folder / "words.npy"));
+    CHECK(fs::exists(folder / "trace.json"));
 }

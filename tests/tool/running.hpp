@@ -13,12 +13,14 @@ struct Run {
     std::string out, err;
 };
 
-// `arguments` are words of a shell, which runs in `folder`.
-inline Run run(const TemporaryFolder& folder, const std::string& arguments) {
+// `arguments` are words of a shell, which runs in `folder`; `environment` may set variables, as
+// "NAME=value".
+inline Run run(const TemporaryFolder& folder, const std::string& arguments,
+               const std::string& environment = "") {
     const TemporaryFolder output;
-    const std::string command = "cd '" + folder.path().string() + "' && '" DALLE2_TOOL "' " +
-                                arguments + " >'" + (output / "out").string() + "' 2>'" +
-                                (output / "err").string() + "'";
+    const std::string command =
+        "cd '" + folder.path().string() + "' && " + environment + " '" DALLE2_TOOL "' " +
+        arguments + " >'" + (output / "out").string() + "' 2>'" + (output / "err").string() + "'";
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output.read("out"), output.read("err")};
 }

@@ -75,3 +75,35 @@ TEST_CASE("info says what is wrong with a file that is no picture") {
         CHECK(refused.err.find(path) != std::string::npos);
     }
 }
+
+TEST_CASE(
+    "an instruction set that cannot be had is one line that names the variable and the rest") {
+    const TemporaryFolder folder;
+    for (const char* arguments : {"info", "--help"}) {
+        const Run refused = run(folder, arguments, "DALLE2_ISA=nonsense");
+        CHECK(refused.status == 1);
+        CHECK(refused.out.empty());
+        CHECK_MESSAGE(is_one_error_line(refused.err), refused.err);
+        CHECK(refused.err.find("DALLE2_ISA") != std::string::npos);
+        CHECK(refused.err.find("it can run portable") != std::string::npos);
+    }
+    const Run forced = run(folder, "info", "DALLE2_ISA=portable");
+    CHECK(forced.status == 0);
+    CHECK(forced.out.find("kernels    portable (") != std::string::npos);
+}
+
+TEST_CASE("a number of threads that cannot be is refused, with those that can") {
+    const TemporaryFolder folder;
+    for (const char* command : {"generate owl", "classify x.png --labels a", "train clip RUN"})
+        for (const char* threads : {"-1", "1000000", "1025", "two"}) {
+            CAPTURE(std::string(command));
+            const Run refused = run(folder, std::string(command) + " --threads " + threads);
+            CHECK(refused.status == 2);
+            CHECK_MESSAGE(is_one_error_line(refused.err), refused.err);
+            CHECK_MESSAGE(
+                refused.err.find("--threads: \"" + std::string(threads) +
+                                 "\" is not a whole number from 0 to 1024") != std::string::npos,
+                refused.err);
+        }
+    CHECK(folder.file_count() == 0);
+}

@@ -19,7 +19,7 @@ public:
     explicit ThreadScope(int threads) {
         if (threads < 0 || threads > 1024)
             throw ConfigError("threads is " + std::to_string(threads) +
-                              "; expected 1 to 1024, or 0 for as many as there are cores");
+                              "; expected 1 to 1024, or 0 for as many as OpenMP gives");
 #ifdef _OPENMP
         previous_ = omp_get_max_threads();
         if (threads > 0) omp_set_num_threads(threads);

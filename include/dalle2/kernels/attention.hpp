@@ -14,8 +14,10 @@ void attention(const AttentionShape& s, const T* q, const T* k, const T* v, Atte
     AttentionPlan<T> plan{};
     plan.shape = s, plan.mask = mask;
     plan.q = q, plan.k = k, plan.v = v, plan.y = y, plan.log_sum_exp = log_sum_exp;
+    const VectorKernels<T> kernels = vector_kernels<T>();
+    plan.factor_size = kernels.factor_size;
     divide(plan, thread_count(), false);
-    const auto kernel = vector_kernels<T>().attention_task;
+    const auto kernel = kernels.attention_task;
     const AlignedBuffer<char> scratch(plan.scratch_bytes * thread_count());
     parallel_for(plan.tasks(), [&](int64 task, int thread) {
         kernel(plan, task, scratch.get() + thread * plan.scratch_bytes);
@@ -32,6 +34,7 @@ void attention_backward(const AttentionShape& s, const T* q, const T* k, const T
     plan.shape = s, plan.mask = mask;
     plan.q = q, plan.k = k, plan.v = v, plan.dy = dy, plan.dq = dq, plan.dk = dk, plan.dv = dv;
     plan.forward_y = y, plan.forward_log_sum_exp = log_sum_exp;
+    plan.factor_size = vector_kernels<T>().factor_size;
     divide(plan, thread_count(), true);
     const auto kernel = vector_gradients<T>().attention_backward_task;
     const AlignedBuffer<char> scratch(plan.scratch_bytes * thread_count());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
@@ -25,6 +26,7 @@ struct AttentionPlan {
     const T* dy;
     T *dq, *dk, *dv;
 
+    int64 factor_size;  // bytes of a number that is multiplied
     float scale;
     int64 block, blocks, blocks_per_task, tasks_per_head;  // of queries
     int64 keys, width;                                     // padded to whole panels
@@ -46,19 +48,22 @@ struct ScratchPieces {
     }
 };
 
-template <class T>
+// The parts of a task's scratch. Numbers that are multiplied are of type F: T, or float where no
+// instruction multiplies bfloat16; then rows of T are copied before.
+template <class T, class F>
 struct AttentionScratch {
-    static constexpr int64 slack = panel_width * pair_size<T>;
-    const T** rows;
-    T *keys, *values, *probabilities;
+    static constexpr int64 slack = panel_width * pair_size<F>;
+    const F** rows;
+    F *row_copies, *keys, *values, *probabilities;
     float *scores, *sums;  // sums: of the values, before the division by all probabilities
     float* inverses;       // of the sums of all probabilities of a query
 
     AttentionScratch(const AttentionPlan<T>& p, ScratchPieces pieces, int64* bytes = nullptr) {
-        rows = pieces.take<const T*>(p.block + 16);
-        keys = pieces.take<T>(p.keys * p.width + slack);
-        values = pieces.take<T>(p.keys * p.width + slack);
-        probabilities = pieces.take<T>(p.block * p.keys + slack);
+        rows = pieces.take<const F*>(p.block + 16);
+        row_copies = pieces.take<F>(std::is_same_v<T, F> ? 0 : p.block * p.shape.head_width);
+        keys = pieces.take<F>(p.keys * p.width + slack);
+        values = pieces.take<F>(p.keys * p.width + slack);
+        probabilities = pieces.take<F>(p.block * p.keys + slack);
         scores = pieces.take<float>((p.block + 16) * p.keys);
         sums = pieces.take<float>((p.block + 16) * p.width);
         inverses = pieces.take<float>(p.block);
@@ -66,25 +71,27 @@ struct AttentionScratch {
     }
 };
 
-template <class T>
+template <class T, class F>
 struct AttentionBackwardScratch {
-    static constexpr int64 slack = panel_width * pair_size<T>;
-    const T** rows;
-    T *keys, *keys_by_width, *values;          // packed for q·kᵀ, ds·k, dy·vᵀ
-    T *probabilities, *ds, *ds_rows, *dy, *q;  // packed by pairs of queries; ds_rows by query
+    static constexpr int64 slack = panel_width * pair_size<F>;
+    const F** rows;
+    F* row_copies;
+    F *keys, *keys_by_width, *values;          // packed for q·kᵀ, ds·k, dy·vᵀ
+    F *probabilities, *ds, *ds_rows, *dy, *q;  // packed by pairs of queries; ds_rows by query
     float *scores, *dp, *dk, *dv;
 
     AttentionBackwardScratch(const AttentionPlan<T>& p, ScratchPieces pieces,
                              int64* bytes = nullptr) {
-        rows = pieces.take<const T*>(p.block + 16);
-        keys = pieces.take<T>(p.keys * p.width + slack);
-        keys_by_width = pieces.take<T>(p.keys * p.width + slack);
-        values = pieces.take<T>(p.keys * p.width + slack);
-        probabilities = pieces.take<T>((p.block + 2) * p.keys + slack);
-        ds = pieces.take<T>((p.block + 2) * p.keys + slack);
-        ds_rows = pieces.take<T>((p.block + 2) * p.keys + slack);
-        dy = pieces.take<T>((p.block + 2) * p.width);
-        q = pieces.take<T>((p.block + 2) * p.width);
+        rows = pieces.take<const F*>(p.block + 16);
+        row_copies = pieces.take<F>(std::is_same_v<T, F> ? 0 : p.block * p.shape.head_width);
+        keys = pieces.take<F>(p.keys * p.width + slack);
+        keys_by_width = pieces.take<F>(p.keys * p.width + slack);
+        values = pieces.take<F>(p.keys * p.width + slack);
+        probabilities = pieces.take<F>((p.block + 2) * p.keys + slack);
+        ds = pieces.take<F>((p.block + 2) * p.keys + slack);
+        ds_rows = pieces.take<F>((p.block + 2) * p.keys + slack);
+        dy = pieces.take<F>((p.block + 2) * p.width);
+        q = pieces.take<F>((p.block + 2) * p.width);
         scores = pieces.take<float>((p.block + 16) * p.keys);
         dp = pieces.take<float>((p.block + 16) * p.keys);
         dk = pieces.take<float>(p.keys * p.width);
@@ -108,10 +115,16 @@ void divide(AttentionPlan<T>& plan, int64 threads, bool backward) {
     plan.tasks_per_head = backward ? 1 : std::clamp<int64>(4 * threads / heads, 1, plan.blocks);
     plan.blocks_per_task = (plan.blocks + plan.tasks_per_head - 1) / plan.tasks_per_head;
     plan.tasks_per_head = (plan.blocks + plan.blocks_per_task - 1) / plan.blocks_per_task;
-    if (backward)
-        AttentionBackwardScratch<T>(plan, {nullptr}, &plan.scratch_bytes);
+    const auto measure = [&]<class F>(std::type_identity<F>) {
+        if (backward)
+            AttentionBackwardScratch<T, F>(plan, {nullptr}, &plan.scratch_bytes);
+        else
+            AttentionScratch<T, F>(plan, {nullptr}, &plan.scratch_bytes);
+    };
+    if (plan.factor_size == static_cast<int64>(sizeof(T)))
+        measure(std::type_identity<T>{});
     else
-        AttentionScratch<T>(plan, {nullptr}, &plan.scratch_bytes);
+        measure(std::type_identity<float>{});
 }
 
 }  // namespace dalle2::kernels

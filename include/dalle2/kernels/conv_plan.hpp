@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 
 #include <dalle2/kernels/byte_range.hpp>
@@ -12,25 +11,25 @@
 
 namespace dalle2::kernels {
 
-// What a product with weights of type T takes and gives: the type of x and y, the type of x as it
-// meets the weights, and the type that products are summed in.
+// What a product with weights of type T takes and gives: the type of x and y, and the type that
+// products are summed in. What x is when it meets the weights, its Factor, depends on the
+// instruction set: T itself, or for int8 bytes without a sign; where no instruction multiplies
+// those, float for bfloat16 and 16-bit whole numbers for int8.
 template <class T>
 struct Product {
     using Value = T;
-    using Factor = T;
     using Sum = float;
 };
 template <>
 struct Product<std::int8_t> {
     using Value = bfloat16;
-    using Factor = std::uint8_t;
     using Sum = std::int32_t;
 };
 
 // What one call of the micro-kernel does: rows of x meet panels of w, tap by tap.
-template <class T>
+template <class T, class Factor, class Y = typename Product<T>::Value>
 struct GemmTile {
-    const typename Product<T>::Factor* const* rows;  // where tap 0 of each row begins
+    const Factor* const* rows;  // where tap 0 of each row begins
     int64 x_offset, x_tap_stride, w_tap_stride, panel_stride;
     int64 taps, steps;  // per tap, in pairs where T is multiplied in pairs
     const T* w;
@@ -38,11 +37,11 @@ struct GemmTile {
     typename Product<T>::Sum* partial;
     int64 partial_stride;
     bool add_to_partial;
-    typename Product<T>::Value* y;  // null: the sums go to `partial`
+    Y* y;  // null: the sums go to `partial`
     int64 y_stride, valid_rows, columns;
     const float* bias;  // of the first column; may be null
-    // Of int8 alone: for each row what its bytes stand for, for each column the scale and the sum
-    // of its weights.
+    // Of int8 alone: for each row what its whole numbers stand for, for each column the scale and
+    // the sum of its weights.
     const ByteRange* row_ranges;
     const float* column_scales;
     const std::int32_t* column_sums;
@@ -75,13 +74,11 @@ struct ConvProblem {
 // cache; the cut depends on the layer alone.
 template <class T>
 struct ConvPlan : ConvProblem<T> {
-    using Factor = typename Product<T>::Factor;
-    using Sum = typename Product<T>::Sum;
-
     static constexpr int64 most_rows = 16;                                // of a micro-kernel
     static constexpr int64 chunk = 4096 / static_cast<int64>(sizeof(T));  // of a sum, in elements
     static constexpr int64 copy_bytes = 384 * 1024;
 
+    int64 factor_size;  // bytes of a number of x as it meets the weights
     bool copied;
     int64 pictures_per_block, rows_per_strip, strips, blocks, panels_per_group, groups;
     int64 taps_per_chunk, run_per_chunk;
@@ -93,10 +90,10 @@ struct ConvPlan : ConvProblem<T> {
 
 // Rows [first_row, first_row + rows) of some pictures: copy(picture, from, count, to) for what lies
 // in the picture, pad(picture, to, count) where they leave it.
-template <class T, class Copy, class Pad>
+template <class T, class Factor, class Copy, class Pad>
 inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pictures,
-                        int64 first_row, int64 rows, int64 columns, typename Product<T>::Factor* to,
-                        const Copy& copy, const Pad& pad) {
+                        int64 first_row, int64 rows, int64 columns, Factor* to, const Copy& copy,
+                        const Pad& pad) {
     const int64 row_elements = columns * plan.channels;
     const int64 left = std::min(columns, plan.pad_x),
                 inside = std::max<int64>(0, std::min(columns - left, plan.width));
@@ -115,25 +112,13 @@ inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pict
     pad(first_picture, to, pair_size<T>);  // what the last pair of an odd run may touch
 }
 
-// The same, elements as they are and zeros around them.
-template <class T>
-inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pictures,
-                        int64 first_row, int64 rows, int64 columns, T* to) {
-    copy_padded(
-        plan, first_picture, pictures, first_row, rows, columns, to,
-        [](int64, const T* from, int64 count, T* at) {
-            std::memcpy(static_cast<void*>(at), from, static_cast<std::size_t>(count) * sizeof(T));
-        },
-        [](int64, T* at, int64 count) {
-            std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
-        });
-}
-
 // Cuts the convolution whose sizes are already in `plan` for the given number of threads.
 template <class T>
 void divide(ConvPlan<T>& plan, int64 threads) {
     const int64 pixels = plan.out_height * plan.out_width, total = plan.batch * pixels;
-    plan.copied = std::is_same_v<T, std::int8_t> || plan.pad_y > 0 || plan.pad_x > 0 ||
+    plan.copied = std::is_same_v<T, std::int8_t> ||
+                  plan.factor_size != static_cast<int64>(sizeof(typename Product<T>::Value)) ||
+                  plan.pad_y > 0 || plan.pad_x > 0 ||
                   plan.kernel_width * plan.channels % pair_size<T> != 0;
 
     if (plan.run > plan.chunk + plan.chunk / 4) {
@@ -150,8 +135,7 @@ void divide(ConvPlan<T>& plan, int64 threads) {
 
     // Enough blocks to keep the threads busy to the end, none so large that its copy leaves the
     // cache; but where weights are many, blocks large enough to make reading them worth while.
-    const int64 bytes_per_pixel =
-        plan.channels * plan.stride * plan.stride * static_cast<int64>(sizeof(T));
+    const int64 bytes_per_pixel = plan.channels * plan.stride * plan.stride * plan.factor_size;
     int64 most = partial ? 512 : std::clamp<int64>(plan.copy_bytes / bytes_per_pixel, 256, 1024);
     most = std::min(most, std::max<int64>(96, total / (threads * 4)));
     if (pixels <= most) {
@@ -188,8 +172,7 @@ void divide(ConvPlan<T>& plan, int64 threads) {
         plan.pictures_per_block * ((plan.rows_per_strip - 1) * plan.stride + plan.kernel_height) *
         ((plan.out_width - 1) * plan.stride + plan.kernel_width) * plan.channels;
     plan.scratch_bytes =
-        plan.copy_at +
-        (plan.copied ? aligned((copy_elements + 64) * static_cast<int64>(sizeof(T))) : 0);
+        plan.copy_at + (plan.copied ? aligned((copy_elements + 64) * plan.factor_size) : 0);
 }
 
 }  // namespace dalle2::kernels

@@ -1,6 +1,8 @@
 // Linear layers and convolutions on vectors.
 #pragma once
 
+#include <cassert>
+
 #include <dalle2/kernels/plain_gemm.hpp>
 #include <dalle2/kernels/simd.hpp>
 
@@ -9,15 +11,21 @@ namespace dalle2::kernels::fast {
 // Direct, or by Winograd's F(2×2, 3×3) or F(4×4, 3×3): a half and a third of the time.
 enum class ConvMethod { direct, winograd2, winograd4 };
 
-// The fastest method whose results are as good. Roundings to bfloat16 within Winograd's method
-// leave F(2×2) with 0.003 and F(4×4) with 0.008 of a sum's own size, where the rounding of the
-// result alone is 0.0016; in float both are as exact as the direct sum. The transformation of the
-// weights costs as much as four or eight tiles, so a picture of few tiles takes smaller ones.
+// Whether Winograd's method computes it.
+template <class T>
+bool winograd_fits(const ConvProblem<T>& p) {
+    return p.kernel_height == 3 && p.kernel_width == 3 && p.stride == 1 &&
+           p.channels % pair_size<T> == 0;
+}
+
+// The fastest method whose error stays below 0.01 of a sum's own size. Where products are of
+// bfloat16, roundings within Winograd's method leave F(2×2) with 0.003 and F(4×4) with 0.008, where
+// the rounding of the result alone is 0.0016; in float both are as exact as the direct sum. The
+// transformation of the weights costs as much as four or eight tiles, so a picture of few tiles
+// takes smaller ones.
 template <class T>
 ConvMethod conv_method(const ConvProblem<T>& p) {
-    if (p.kernel_height != 3 || p.kernel_width != 3 || p.stride != 1 ||
-        p.channels % pair_size<T> != 0 || p.channels < 16 || p.out_channels < 16)
-        return ConvMethod::direct;
+    if (!winograd_fits(p) || p.channels < 16 || p.out_channels < 16) return ConvMethod::direct;
     const auto tiles = [&](int64 size) {
         return p.batch * ((p.out_height + size - 1) / size) * ((p.out_width + size - 1) / size);
     };
@@ -34,11 +42,14 @@ void run(const Plan& plan, void (*task)(const Plan&, int64, char*)) {
     });
 }
 
+// A method other than `direct` must fit.
 template <class T>
 void run(const ConvProblem<T>& problem, ConvMethod method) {
+    assert(method == ConvMethod::direct || winograd_fits(problem));
     if (method == ConvMethod::direct) {
         ConvPlan<T> plan{};
         static_cast<ConvProblem<T>&>(plan) = problem;
+        plan.factor_size = vector_kernels<T>().factor_size;
         divide(plan, thread_count());
         return run(plan, vector_kernels<T>().conv_task);
     }
@@ -46,6 +57,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
     WinogradPlan<Value, T> plan{};
     static_cast<ConvProblem<T>&>(plan) = problem;
     plan.tile = method == ConvMethod::winograd2 ? 2 : 4;
+    plan.factor_size = vector_kernels<Value>().factor_size;
     divide(plan, thread_count());
     const AlignedBuffer<Value> zeros(plan.channels);
     std::fill_n(zeros.get(), plan.channels, Value(0));
@@ -120,17 +132,20 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.out_width = s.out_width();
     plan.kernel_height = s.kernel_height, plan.kernel_width = s.kernel_width;
     plan.stride = s.stride, plan.padding = s.padding;
+    plan.factor_size = vector_kernels<T>().factor_size;
+    plan.pair = plan.factor_size == static_cast<int64>(sizeof(T)) ? pair_size<T> : 1;
     divide(plan, thread_count());
 
     // What a micro-kernel may read beyond the last pixel.
-    constexpr int64 slack = panel_width * pair_size<T>;
-    const int64 x_count = plan.groups * plan.x_group();
+    const int64 slack = panel_width * plan.pair * plan.factor_size;
+    const int64 x_bytes = plan.groups * plan.x_group() * plan.factor_size;
     const int64 zero_count =
         std::max(plan.width * plan.channels, plan.out_width * plan.out_channels) + panel_width;
-    const AlignedBuffer<T> packed_x(x_count + slack), zeros(zero_count);
-    const AlignedBuffer<T> packed_dy(plan.panels * plan.groups * plan.group_pixels() * slack);
+    const AlignedBuffer<char> packed_x(x_bytes + slack);
+    const AlignedBuffer<char> packed_dy(plan.panels * plan.groups * plan.group_pixels() * slack);
+    const AlignedBuffer<T> zeros(zero_count);
     const AlignedBuffer<float> sums(plan.sums_size() * thread_count());
-    std::fill_n(packed_x.get() + x_count, slack, T(0));
+    std::fill_n(packed_x.get() + x_bytes, slack, char(0));
     std::fill_n(zeros.get(), zero_count, T(0));
     plan.packed_x = packed_x.get(), plan.packed_dy = packed_dy.get(), plan.zeros = zeros.get();
     plan.dw = dw, plan.dbias = dbias;

@@ -1,9 +1,10 @@
 // Linear layers and convolutions with int8 weights. Inputs and outputs are bfloat16; on the way
-// each input number becomes a byte, except in 3×3 convolutions, where products of bytes are at most
-// twice as fast as those of bfloat16 and Winograd's method with these three times. The range that
-// bytes cover is that of a whole picture for a convolution, that of a pixel (a row of a linear
-// layer) where no neighbours meet. Results are the same bits for any number of threads; what is not
-// finite makes its picture or row NaN.
+// each input number becomes a byte, but not in the convolutions that conv_method gives to Winograd:
+// products of bytes are at most twice as fast as those of bfloat16, and that method with these
+// three times. The range that bytes cover is that of a whole picture for a convolution, that of a
+// pixel (a row of a linear layer) where no neighbours meet. Results are the same bits for any
+// number of threads. What is not finite makes its picture or row NaN, or by Winograd's method the
+// tiles that it touches; never another picture.
 #pragma once
 
 #include <optional>
@@ -20,8 +21,8 @@ inline bool fits_int8(int64 in, int64 kernel_height, int64 kernel_width) {
     return in * kernel_height * kernel_width <= longest_int8_sum;
 }
 
-// Rounds w [out, in, kernel_height, kernel_width]. Weights that are scale·q already come out as the
-// same q. The sizes must fit (see above).
+// Rounds w [out, in, kernel_height, kernel_width]. Weights of an output that are scale·q already,
+// the largest q 127, come out as the same q. The sizes must fit (see above).
 inline Int8Weights pack_int8_weights(const float* w, int64 out, int64 in, int64 kernel_height,
                                      int64 kernel_width) {
     const PackedLayout<std::int8_t> layout = {out, in, kernel_height, kernel_width};

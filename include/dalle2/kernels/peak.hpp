@@ -54,6 +54,39 @@ __attribute__((target("avx2,avxvnni"))) inline void multiply_bytes_avx2(std::int
     }
 }
 
+// Where nothing multiplies bytes, 16-bit numbers do. (Loops that are not unrolled would keep the
+// sums in memory.)
+__attribute__((target("avx512f,avx512bw"))) inline void multiply_words_avx512(std::int64_t rounds) {
+    __m512i a[peak_sums], product;
+#pragma GCC unroll 12
+    for (__m512i& sum : a) sum = _mm512_setzero_si512();
+    const __m512i x = _mm512_set1_epi16(1);
+    for (std::int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+        for (__m512i& sum : a)
+            asm volatile("vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0"
+                         : "+v"(sum), "=&v"(product)
+                         : "v"(x));
+    }
+#pragma GCC unroll 12
+    for (__m512i& sum : a) asm volatile("" ::"v"(sum));
+}
+__attribute__((target("avx2"))) inline void multiply_words_avx2(std::int64_t rounds) {
+    __m256i a[peak_sums], product;
+#pragma GCC unroll 12
+    for (__m256i& sum : a) sum = _mm256_setzero_si256();
+    const __m256i x = _mm256_set1_epi16(1);
+    for (std::int64_t i = 0; i < rounds; ++i) {
+#pragma GCC unroll 12
+        for (__m256i& sum : a)
+            asm volatile("vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0"
+                         : "+x"(sum), "=&x"(product)
+                         : "x"(x));
+    }
+#pragma GCC unroll 12
+    for (__m256i& sum : a) asm volatile("" ::"x"(sum));
+}
+
 __attribute__((target("avx512f"))) inline void multiply_avx512(std::int64_t rounds) {
     __m512 a[peak_sums];
     for (__m512& sum : a) sum = _mm512_setzero_ps();
@@ -80,14 +113,26 @@ __attribute__((target("avx2,fma"))) inline void multiply_avx2(std::int64_t round
 
 #endif
 
-inline void multiply_scalar(std::int64_t rounds) {
-    float a[peak_sums] = {};
-    float x = 1.0f;
+// As the portable kernels multiply: in vectors of four, a multiplication and an addition each.
+inline void multiply_portable(std::int64_t rounds) {
+    using Vector = portable::vf;
+    Vector a[peak_sums];
+#pragma GCC unroll 12
+    for (Vector& sum : a) sum = Vector{};
+    Vector x = Vector{} + 1.0f;
     for (std::int64_t i = 0; i < rounds; ++i) {
-        asm volatile("" : "+m"(x));
-        for (float& sum : a) sum += x * x;
+#pragma GCC unroll 12
+        for (Vector& sum : a) {
+#if DALLE2_X86
+            asm volatile("" : "+x"(x));
+#else
+            asm volatile("" : "+m"(x));
+#endif
+            sum += x * x;
+        }
     }
-    for (float& sum : a) asm volatile("" ::"m"(sum));
+#pragma GCC unroll 12
+    for (Vector& sum : a) asm volatile("" ::"m"(sum));
 }
 
 struct PeakLoop {
@@ -102,14 +147,16 @@ inline PeakLoop peak_loop([[maybe_unused]] Isa isa, [[maybe_unused]] bool bf16) 
     if (isa >= Isa::avx512) return {multiply_avx512, peak_sums * 32.0};
     if (isa >= Isa::avx2) return {multiply_avx2, peak_sums * 16.0};
 #endif
-    return {multiply_scalar, peak_sums * 2.0};
+    return {multiply_portable, peak_sums * 8.0};
 }
 
-// The same for products of bytes. Without instructions for them they are no faster than floats.
+// The same for products of bytes.
 inline PeakLoop peak_loop_of_bytes(Isa isa) {
 #if DALLE2_X86
     if (isa >= Isa::avx512_vnni) return {multiply_bytes_avx512, peak_sums * 128.0};
+    if (isa == Isa::avx512) return {multiply_words_avx512, peak_sums * 64.0};
     if (isa == Isa::avx2_vnni) return {multiply_bytes_avx2, peak_sums * 64.0};
+    if (isa == Isa::avx2) return {multiply_words_avx2, peak_sums * 32.0};
 #endif
     return peak_loop(isa, false);
 }

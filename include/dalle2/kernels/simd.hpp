@@ -26,11 +26,16 @@
 #include <immintrin.h>
 #endif
 
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "dalle2 counts on infinities, NaN and the order of sums: compile without -ffast-math"
+#endif
+
 namespace dalle2::kernels {
 
 // The functions of one instruction set for T = float or bfloat16 that generation needs.
 template <class T>
 struct VectorKernels {
+    int64 factor_size;  // bytes of what x is when it meets weights of type T
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
     void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);
     // Element-wise, over n elements or rows of n.
@@ -81,6 +86,7 @@ using Int8WinogradTask = void (*)(const WinogradPlan<bfloat16, std::int8_t>&, in
 // Those of int8 weights, whose inputs and outputs are bfloat16.
 template <>
 struct VectorKernels<std::int8_t> {
+    int64 factor_size;
     void (*conv_task)(const ConvPlan<std::int8_t>&, int64 task, char* scratch);
     Extremes (*extremes)(int64 n, const bfloat16* x);
     void (*pack_task)(const float* w, const PackedLayout<std::int8_t>&, int64 panel,

@@ -23,21 +23,22 @@ struct WeightTile {
 };
 
 // The sum runs over all pixels of all pictures. A unit is a strip of rows of a picture, or the
-// whole picture; a group is as many units as T is multiplied at once: for bfloat16 the pairs of a
-// dot product are the same pixel of two units, so that a shift by one pixel is an offset and never
-// splits a pair. All threads pack x and dy into groups; then each task multiplies all of them for
-// weights of its own: up to four panels of outputs, some input channels, all kernel rows or one. So
-// the order of every sum depends on the sizes alone. A task goes through the groups in chunks that
-// stay in the second-level cache, as its sums do.
+// whole picture; a group is as many units as are multiplied at once: for products of bfloat16 the
+// pairs of a dot product are the same pixel of two units, so that a shift by one pixel is an offset
+// and never splits a pair. All threads pack x and dy into groups; then each task multiplies all of
+// them for weights of its own: up to four panels of outputs, some input channels, all kernel rows
+// or one. So the order of every sum depends on the sizes alone. A task goes through the groups in
+// chunks that stay in the second-level cache, as its sums do.
 template <class T>
 struct WeightPlan {
-    static constexpr int64 pair = pair_size<T>;
     static constexpr int64 chunk_bytes = 512 * 1024;
     static constexpr int64 sums_bytes = 256 * 1024;
     static constexpr int64 panels_per_task = 4;
 
     const T* x;
     const T* dy;
+    int64 factor_size;  // bytes of a number that is multiplied: T, or float where T cannot be
+    int64 pair;         // numbers of that type in a step of a product
     int64 batch, height, width, channels, out_channels, out_height, out_width;
     int64 kernel_height, kernel_width, stride, padding;
     // Elements of x and dy: a linear layer's last row of pixels may be cut short.
@@ -47,11 +48,11 @@ struct WeightPlan {
     int64 in_rows, in_columns, panels;
     int64 channels_per_task, parts, kernel_rows_per_task;
 
-    T* packed_x;     // [group][in_rows][in_columns][channels][pair]
-    T* packed_dy;    // [panel][group][strip_rows][out_width][16][pair]
-    const T* zeros;  // a row of x or dy
-    float* dw;       // [out, in, kernel_height, kernel_width]
-    float* dbias;    // [out], or null
+    void* packed_x;   // [group][in_rows][in_columns][channels][pair]
+    void* packed_dy;  // [panel][group][strip_rows][out_width][16][pair]
+    const T* zeros;   // a row of x or dy
+    float* dw;        // [out, in, kernel_height, kernel_width]
+    float* dbias;     // [out], or null
 
     int64 x_group() const { return in_rows * in_columns * channels * pair; }
     int64 x_row() const { return in_columns * channels * pair; }
@@ -80,7 +81,7 @@ void divide(WeightPlan<T>& plan, int64 threads) {
         plan.height = plan.out_height = (pixels + plan.width - 1) / plan.width;
     }
     const int64 pixel_bytes = (plan.channels * plan.stride * plan.stride + plan.out_channels) *
-                              plan.pair * static_cast<int64>(sizeof(T));
+                              plan.pair * plan.factor_size;
     const int64 most = std::max<int64>(256, plan.chunk_bytes / pixel_bytes);
     int64 rows = plan.out_height;
     if (rows * plan.out_width > most) rows = std::max<int64>(1, most / plan.out_width);

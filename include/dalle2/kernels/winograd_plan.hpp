@@ -17,7 +17,8 @@ namespace dalle2::kernels {
 // second-level cache, and transforms those back. The transformed weights are never kept: to make
 // them costs little beside a block of tiles, and nearly twice the model's memory would be taken.
 //
-// Products are of type T; the weights are stored as T or, for T = bfloat16, as int8.
+// x and y are of type T; the weights are stored as T or, for T = bfloat16, as int8. What is
+// multiplied is T, or float where no instruction multiplies bfloat16.
 template <class T, class Weight = T>
 struct WinogradPlan : ConvProblem<Weight> {
     static constexpr int64 most_rows = ConvPlan<T>::most_rows;
@@ -25,28 +26,28 @@ struct WinogradPlan : ConvProblem<Weight> {
     static constexpr int64 input_bytes = 6 * 1024 * 1024;  // of a block, transformed
     static constexpr int64 product_bytes = 384 * 1024;
 
-    int64 tile;      // m
-    const T* zeros;  // a pixel outside of the picture: [channels + one vector]
+    int64 tile;         // m
+    int64 factor_size;  // bytes of a number of the matrices that are multiplied
+    const T* zeros;     // a pixel outside of the picture: [channels]
 
     int64 tile_rows, tile_columns;  // of a picture
     int64 pictures_per_block, tile_rows_per_strip, strips, blocks, panels_per_group, groups;
     int64 tiles_per_block, tiles_at_once;
     int64 inputs_at, weights_at, products_at, scratch_bytes;  // of a task
 
-    // How far the elements of a tile lie apart, in elements of U: `count` of them rounded up to an
-    // odd number of cache lines, because at a power of two all would meet in the same sets of a
-    // cache.
-    template <class U>
-    static int64 apart(int64 count) {
-        constexpr int64 line = 64 / static_cast<int64>(sizeof(U));
+    // How far the elements of a tile lie apart, in numbers of `size` bytes: `count` of them rounded
+    // up to an odd number of cache lines, because at a power of two all would meet in the same sets
+    // of a cache.
+    static int64 apart(int64 count, int64 size) {
+        const int64 line = 64 / size;
         return ((count + line - 1) / line | 1) * line;
     }
-    int64 input_stride(int64 tiles) const { return apart<T>(tiles * this->channels); }
+    int64 input_stride(int64 tiles) const { return apart(tiles * this->channels, factor_size); }
     int64 weight_stride(int64 count) const {
-        return apart<T>(count * panel_width * this->channels);
+        return apart(count * panel_width * this->channels, factor_size);
     }
     int64 product_stride(int64 count) const {
-        return apart<float>((tiles_at_once + most_rows) * count * panel_width);
+        return apart((tiles_at_once + most_rows) * count * panel_width, sizeof(float));
     }
 
     int64 elements() const { return (tile + 2) * (tile + 2); }
@@ -57,7 +58,7 @@ struct WinogradPlan : ConvProblem<Weight> {
 // sums do not depend on the cut.
 template <class T, class Weight>
 void divide(WinogradPlan<T, Weight>& plan, int64 threads) {
-    const int64 size = static_cast<int64>(sizeof(T)), elements = plan.elements();
+    const int64 size = plan.factor_size, elements = plan.elements();
     plan.tile_rows = (plan.out_height + plan.tile - 1) / plan.tile;
     plan.tile_columns = (plan.out_width + plan.tile - 1) / plan.tile;
     const int64 tiles = plan.tile_rows * plan.tile_columns, total = plan.batch * tiles;

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/engine/engine_kind.hpp>
+#include <dalle2/engine/int8_rule.hpp>
 #include <dalle2/engine/trace.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/nn/visit.hpp>
@@ -60,31 +62,37 @@ struct MemoryPlanOptions {
 namespace detail {
 
 template <class T>
-std::int64_t packed_bytes(const Shape& s, std::int64_t bytes_per_value) {
+std::int64_t packed_bytes(const Shape& s) {
     const bool matrix = s.size() == 2;
-    return kernels::PackedLayout<T>{s[0], s[1], matrix ? 1 : s[2], matrix ? 1 : s[3]}.size() *
-           bytes_per_value;
+    const kernels::PackedLayout<T> layout{s[0], s[1], matrix ? 1 : s[2], matrix ? 1 : s[3]};
+    // Each output of int8 weights has a scale and a sum.
+    const std::int64_t scales =
+        std::is_same_v<T, std::int8_t> ? layout.panels() * kernels::panel_width * (4 + 4) : 0;
+    return layout.size() * static_cast<std::int64_t>(sizeof(T)) + scales;
 }
 
-// What a parameter takes on an engine; `int8` says that its file has it as int8.
+// What a parameter takes on an engine; `int8` says that the int8 engine keeps it as int8.
 inline std::int64_t parameter_bytes(const Shape& shape, ParameterKind kind, EngineKind engine,
                                     bool int8) {
     const std::int64_t count = element_count(shape);
     if (engine == EngineKind::reference || kind == ParameterKind::vector) return 4 * count;
     if (kind != ParameterKind::matrix && kind != ParameterKind::convolution)
         return (engine == EngineKind::cpu_float ? 4 : 2) * count;
-    if (engine == EngineKind::cpu_float) return packed_bytes<float>(shape, 4);
-    if (engine == EngineKind::cpu_int8 && int8) return packed_bytes<std::int8_t>(shape, 1);
-    return packed_bytes<bfloat16>(shape, 2);
+    if (engine == EngineKind::cpu_float) return packed_bytes<float>(shape);
+    if (engine == EngineKind::cpu_int8 && int8) return packed_bytes<std::int8_t>(shape);
+    return packed_bytes<bfloat16>(shape);
 }
 
-// Of a module on the Trace engine. `file` is asked what is int8; without it, or where it was not
-// made for int8, every weight counts as such.
+// Of a module on the Trace engine. `file` is asked what is int8. Where it was not made for int8,
+// every weight that would gain counts as such: that rounding changes a few of them too much can be
+// seen only in their values.
 template <class Module>
 std::int64_t weight_bytes(const Module& module, EngineKind engine, const WeightFiles* file) {
     std::int64_t total = 0;
     for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
-        const bool int8 = !file || !file->made_for_int8() || file->is_int8(name);
+        const bool int8 = file && file->made_for_int8()
+                              ? file->is_int8(name)
+                              : worth_int8(parameter.shape(), parameter.kind());
         total += parameter_bytes(parameter.shape(), parameter.kind(), engine, int8);
     });
     return total;
@@ -92,8 +100,9 @@ std::int64_t weight_bytes(const Module& module, EngineKind engine, const WeightF
 
 }  // namespace detail
 
-// Runs every stage of a text's way to a picture once on the Trace engine. Throws IoError,
-// FormatError, ConfigError. (A template as model_cost is.)
+// Runs every stage on the way to a picture once on the Trace engine: from a text, or by a model
+// without a prior from a picture. Throws IoError, FormatError, ConfigError. (A template as
+// model_cost is.)
 template <std::same_as<Trace> E = Trace>
 MemoryPlan memory_plan(const ModelDirectory& directory, const MemoryPlanOptions& options = {}) {
     const ModelConfigs configs = load_model_configs(directory);
@@ -141,6 +150,12 @@ MemoryPlan memory_plan(const ModelDirectory& directory, const MemoryPlanOptions&
             prior.sample(
                 text, unconditional, generator,
                 {.steps = settings.prior_steps, .guidance_scale = settings.prior_guidance_scale});
+        });
+    } else if (configs.image_encoder) {
+        const ClipImageEncoder<E> image_encoder(*configs.image_encoder);
+        const std::int64_t size = configs.image_encoder->image_size;
+        add("image_encoder", weights("image_encoder", image_encoder), [&] {
+            image_encoder(E::tensor({options.batch, size, size, 3}));
         });
     }
     const Decoder<E, AnySampler> decoder(TextProjection<E>(configs.text_proj),

@@ -12,7 +12,8 @@
 
 template <class T>
 VectorKernels<T> table() {
-    return {.conv_task = conv_task<T>,
+    return {.factor_size = sizeof(Factor<T>),
+            .conv_task = conv_task<T>,
             .winograd_task = winograd_task<T, T>,
             .activate = activate<T>,
             .add = add<T>,

@@ -2,9 +2,9 @@
 
 // Rows [count, width], `stride` apart, as panels of sixteen rows for products along the width:
 // [panel][width / pair][16][pair]; rows that are missing from the last panel are zero.
-template <class T>
-DALLE2_INLINE void pack_rows(const T* from, int64 stride, int64 count, int64 width, T* to) {
-    constexpr int64 pair = pair_size<T>;
+template <class T, class F>
+DALLE2_INLINE void pack_rows(const T* from, int64 stride, int64 count, int64 width, F* to) {
+    constexpr int64 pair = pair_size<F>;
     for (int64 first_row = 0; first_row < count; first_row += panel_width, to += panel_width * width) {
         const int64 rows = std::min(panel_width, count - first_row);
         if (rows == panel_width && width % (panel_width * pair) == 0) {
@@ -12,7 +12,7 @@ DALLE2_INLINE void pack_rows(const T* from, int64 stride, int64 count, int64 wid
             alignas(64) float square[16][16], turned[16][16];
             for (int64 i = 0; i < width; i += panel_width * pair) {
                 for (int64 row = 0; row < panel_width; ++row)
-                    __builtin_memcpy(square[row], from + (first_row + row) * stride + i, sizeof square[row]);
+                    copy_factors(from + (first_row + row) * stride + i, panel_width * pair, reinterpret_cast<F*>(square[row]));
                 for (int row = 0; row < 16; row += lanes)
                     for (int column = 0; column < 16; column += lanes)
                         transpose(&square[row][column], &turned[column][row]);
@@ -24,16 +24,17 @@ DALLE2_INLINE void pack_rows(const T* from, int64 stride, int64 count, int64 wid
         for (int64 row = 0; row < rows; ++row) {
             const T* source = from + (first_row + row) * stride;
             for (int64 i = 0; i < width; i += pair)
-                __builtin_memcpy(static_cast<void*>(to + i * panel_width + row * pair), source + i, 4);
+                for (int64 member = 0; member < pair; ++member)
+                    to[i * panel_width + row * pair + member] = static_cast<F>(source[i + member]);
         }
     }
 }
 
 // Rows [count, width], `stride` apart, as panels of sixteen columns for products along the rows:
 // [panel][padded / pair][16][pair]; missing rows up to `padded` and missing columns are zero.
-template <class T>
-DALLE2_INLINE void pack_columns(const T* from, int64 stride, int64 count, int64 width, int64 padded, T* to) {
-    constexpr int64 pair = pair_size<T>;
+template <class T, class F>
+DALLE2_INLINE void pack_columns(const T* from, int64 stride, int64 count, int64 width, int64 padded, F* to) {
+    constexpr int64 pair = pair_size<F>;
     alignas(64) T zeros[16] = {};
     for (int64 column = 0; column < width; column += panel_width, to += padded * panel_width) {
         const int64 columns = std::min(panel_width, width - column);
@@ -49,14 +50,14 @@ DALLE2_INLINE void pack_columns(const T* from, int64 stride, int64 count, int64 
 // out [count, keys] = rows · packed, for `panels` panels whose products are `run` long.
 template <class T>
 DALLE2_INLINE void multiply_rows(const T* const* rows, int64 count, const T* packed, int64 run, int64 panels, float* out) {
-    GemmTile<T> t{};
+    GemmTile<T, T> t{};
     t.taps = 1;
     t.steps = run / pair_size<T>;
     t.panel_stride = run * panel_width;
     t.partial_stride = panels * panel_width;
     for (int64 panel = 0; panel < panels;) {
         const int64 some = next_panels(panels - panel, max_panels), tile_rows = rows_of_panels[some];
-        const auto kernel = gemm_tile_of<T>(some);
+        const auto kernel = gemm_tile_of<T, T>(some);
         t.w = packed + panel * t.panel_stride;
         for (int64 m = 0; m < count; m += tile_rows) {
             t.rows = rows + m;
@@ -68,10 +69,10 @@ DALLE2_INLINE void multiply_rows(const T* const* rows, int64 count, const T* pac
 }
 
 // y [count, columns], `stride` apart, = rows · packed. (For the gradient.)
-template <class T>
-DALLE2_INLINE void multiply_rows_to(const T* const* rows, int64 count, const T* packed, int64 run, int64 columns, T* y,
+template <class T, class Y>
+DALLE2_INLINE void multiply_rows_to(const T* const* rows, int64 count, const T* packed, int64 run, int64 columns, Y* y,
                                     int64 stride) {
-    GemmTile<T> t{};
+    GemmTile<T, T, Y> t{};
     t.taps = 1;
     t.steps = run / pair_size<T>;
     t.panel_stride = run * panel_width;
@@ -79,7 +80,7 @@ DALLE2_INLINE void multiply_rows_to(const T* const* rows, int64 count, const T* 
     const int64 panels = (columns + panel_width - 1) / panel_width;
     for (int64 panel = 0; panel < panels;) {
         const int64 some = next_panels(panels - panel, max_panels), tile_rows = rows_of_panels[some];
-        const auto kernel = gemm_tile_of<T>(some);
+        const auto kernel = gemm_tile_of<T, T, Y>(some);
         t.w = packed + panel * t.panel_stride;
         t.columns = columns - panel * panel_width;
         for (int64 m = 0; m < count; m += tile_rows) {
@@ -121,9 +122,19 @@ DALLE2_INLINE void multiply_transposed(const T* x, const T* y, int64 steps, int6
 }
 
 // Fills rows with pointers to `count` rows of x, and sixteen more that may be read but are not wanted.
-template <class T>
-DALLE2_INLINE void point_at(const T** rows, const T* x, int64 stride, int64 count) {
+template <class F>
+DALLE2_INLINE void point_at(const F** rows, const F* x, int64 stride, int64 count) {
     for (int64 i = 0; i < count + 16; ++i) rows[i] = x + std::min(i, count - 1) * stride;
+}
+// The same of rows of `width` numbers, through copies where they must change their type to be multiplied.
+template <class T, class F>
+DALLE2_INLINE void point_at(const F** rows, const T* x, int64 stride, int64 count, int64 width, F* copies) {
+    if constexpr (std::is_same_v<T, F>) {
+        point_at(rows, x, stride, count);
+    } else {
+        for (int64 i = 0; i < count; ++i) copy_factors(x + i * stride, width, copies + i * width);
+        point_at(rows, static_cast<const F*>(copies), width, count);
+    }
 }
 
 // scores·scale + mask, minus infinity where there is no key; returns the largest.
@@ -146,8 +157,8 @@ DALLE2_INLINE float finish_scores(const AttentionPlan<T>& p, const float* mask, 
 // there is no key. `top` and `all` become what the softmax took away and the sum: a row that may look nowhere has
 // a sum of zero.
 template <class T>
-DALLE2_INLINE void softmax_row(const AttentionPlan<T>& p, const float* mask, float* scores, T* probabilities, float& top,
-                               float& all) {
+DALLE2_INLINE void softmax_row(const AttentionPlan<T>& p, const float* mask, float* scores, Factor<T>* probabilities,
+                               float& top, float& all) {
     constexpr float log2_of_e = 1.44269504f;
     const int64 keys = p.shape.keys;
     if (mask) {
@@ -178,7 +189,8 @@ DALLE2_INLINE const float* mask_row(const AttentionPlan<T>& p, int64 b, int64 qu
 template <class T>
 void attention_task(const AttentionPlan<T>& p, int64 task, char* scratch) {
     const AttentionShape& s = p.shape;
-    const AttentionScratch<T> w(p, {scratch});
+    using F = Factor<T>;
+    const AttentionScratch<T, F> w(p, {scratch});
     const int64 head = task / p.tasks_per_head % s.heads, b = task / p.tasks_per_head / s.heads;
     const int64 stride = s.width(), offset = head * s.head_width;
     pack_rows(p.k + b * s.keys * stride + offset, stride, s.keys, s.head_width, w.keys);
@@ -187,7 +199,7 @@ void attention_task(const AttentionPlan<T>& p, int64 task, char* scratch) {
     for (int64 block = first_block; block < std::min(p.blocks, first_block + p.blocks_per_task); ++block) {
         const int64 first = block * p.block, count = std::min(p.block, s.queries - first);
         const int64 at = (b * s.queries + first) * stride + offset;
-        point_at(w.rows, p.q + at, stride, count);
+        point_at(w.rows, p.q + at, stride, count, s.head_width, w.row_copies);
         multiply_rows(w.rows, count, w.keys, s.head_width, p.keys / panel_width, w.scores);
         for (int64 i = 0; i < count; ++i) {
             float top, all;
@@ -196,7 +208,7 @@ void attention_task(const AttentionPlan<T>& p, int64 task, char* scratch) {
             w.inverses[i] = all == 0 ? 0.0f : 1.0f / all;
             if (p.log_sum_exp) p.log_sum_exp[(b * s.heads + head) * s.queries + first + i] = top + std::log(all);
         }
-        point_at(w.rows, static_cast<const T*>(w.probabilities), p.keys, count);
+        point_at(w.rows, static_cast<const F*>(w.probabilities), p.keys, count);
         multiply_rows(w.rows, count, w.values, p.keys, p.width / panel_width, w.sums);
         for (int64 i = 0; i < count; ++i) {
             const vf inverse = set1(w.inverses[i]);
@@ -209,9 +221,10 @@ void attention_task(const AttentionPlan<T>& p, int64 task, char* scratch) {
 
 template <class T>
 void attention_backward_task(const AttentionPlan<T>& p, int64 task, char* scratch) {
-    constexpr int64 pair = pair_size<T>;
+    using F = Factor<T>;
+    constexpr int64 pair = pair_size<F>;
     const AttentionShape& s = p.shape;
-    const AttentionBackwardScratch<T> w(p, {scratch});
+    const AttentionBackwardScratch<T, F> w(p, {scratch});
     const int64 head = task % s.heads, b = task / s.heads;
     const int64 stride = s.width(), offset = head * s.head_width, first_key = b * s.keys * stride + offset;
     pack_rows(p.k + first_key, stride, s.keys, s.head_width, w.keys);
@@ -220,13 +233,13 @@ void attention_backward_task(const AttentionPlan<T>& p, int64 task, char* scratc
     for (int64 first = 0; first < s.queries; first += p.block) {
         const int64 count = std::min(p.block, s.queries - first), padded = (count + pair - 1) / pair * pair;
         const int64 at = (b * s.queries + first) * stride + offset;
-        point_at(w.rows, p.q + at, stride, count);
+        point_at(w.rows, p.q + at, stride, count, s.head_width, w.row_copies);
         multiply_rows(w.rows, count, w.keys, s.head_width, p.keys / panel_width, w.scores);
-        point_at(w.rows, p.dy + at, stride, count);
+        point_at(w.rows, p.dy + at, stride, count, s.head_width, w.row_copies);
         multiply_rows(w.rows, count, w.values, s.head_width, p.keys / panel_width, w.dp);
         for (int64 i = 0; i < padded; ++i) {
-            T* ds = w.ds_rows + i * p.keys;
-            T* probabilities = w.probabilities + i * p.keys;
+            F* ds = w.ds_rows + i * p.keys;
+            F* probabilities = w.probabilities + i * p.keys;
             if (i == count) {
                 clear(ds, p.keys);
                 clear(probabilities, p.keys);
@@ -249,18 +262,18 @@ void attention_backward_task(const AttentionPlan<T>& p, int64 task, char* scratc
                 store(ds + key, probability * (load(dp + key) - mean) * factor);
             }
         }
-        point_at(w.rows, static_cast<const T*>(w.ds_rows), p.keys, count);
+        point_at(w.rows, static_cast<const F*>(w.ds_rows), p.keys, count);
         multiply_rows_to(w.rows, count, w.keys_by_width, p.keys, s.head_width, p.dq + at, stride);
 
         pack_columns(p.dy + at, stride, count, s.head_width, padded, w.dy);
         pack_columns(p.q + at, stride, count, s.head_width, padded, w.q);
-        const T* queries_of_keys = w.ds_rows;
+        const F* queries_of_keys = w.ds_rows;
         if constexpr (pair == 2) {
             for (int64 i = 0; i < padded; i += 2)
                 pack_pairs(w.ds_rows + i * p.keys, w.ds_rows + (i + 1) * p.keys, p.keys, w.ds + i * p.keys);
             queries_of_keys = w.ds;
         }
-        multiply_transposed(queries_of_keys, static_cast<const T*>(w.q), padded / pair, p.keys, p.width, first > 0, w.dk);
+        multiply_transposed(queries_of_keys, static_cast<const F*>(w.q), padded / pair, p.keys, p.width, first > 0, w.dk);
         if constexpr (pair == 2) {
             for (int64 i = 0; i < padded; i += 2)
                 pack_pairs(w.probabilities + i * p.keys, w.probabilities + (i + 1) * p.keys, p.keys, w.ds + i * p.keys);
@@ -268,7 +281,7 @@ void attention_backward_task(const AttentionPlan<T>& p, int64 task, char* scratc
         } else {
             queries_of_keys = w.probabilities;
         }
-        multiply_transposed(queries_of_keys, static_cast<const T*>(w.dy), padded / pair, p.keys, p.width, first > 0,
+        multiply_transposed(queries_of_keys, static_cast<const F*>(w.dy), padded / pair, p.keys, p.width, first > 0,
                             w.dv);
     }
     for (int64 key = 0; key < s.keys; ++key) {

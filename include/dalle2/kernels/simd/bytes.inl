@@ -52,37 +52,38 @@ Extremes extremes_of(int64 n, const T* x) {
 }
 
 // NaN becomes zero. Rounding comes before the addition, so that every instruction set gives the same bytes.
-DALLE2_INLINE void to_bytes(int64 n, const bfloat16* x, const ByteRange& range, std::uint8_t* to) {
+template <class X>
+DALLE2_INLINE void to_bytes(int64 n, const bfloat16* x, const ByteRange& range, X* to) {
     const vf inverse = set1(1.0f / range.scale), offset = set1(static_cast<float>(range.zero)), top = set1(255.0f);
     const auto byte = [&](vf a) DALLE2_LAMBDA { return min(max(round_to_integer(a * inverse) + offset, zero()), top); };
     int64 i = 0;
-    for (; i + lanes <= n; i += lanes) store_bytes(to + i, byte(load(x + i)));
+    for (; i + lanes <= n; i += lanes) store_whole(to + i, byte(load(x + i)));
     if (i == n) return;
-    std::uint8_t last[lanes];
-    store_bytes(last, byte(load(x + i, n - i)));
-    std::memcpy(to + i, last, static_cast<std::size_t>(n - i));
+    X last[lanes];
+    store_whole(last, byte(load(x + i, n - i)));
+    std::copy_n(last, n - i, to + i);
 }
 
 // The part of x that a task's windows lie in, and for each of its pixels what the bytes stand for.
-template <class T>
+template <class T, class X>
 void copy_as_bytes(const ConvPlan<T>& plan, int64 first_picture, int64 pictures, int64 first_row, int64 rows,
-                   int64 columns, int64 pixels, std::uint8_t* to, ByteRange* ranges) {
+                   int64 columns, int64 pixels, X* to, ByteRange* ranges) {
     if (plan.picture_ranges == nullptr) {
         const bfloat16* x = plan.x + (first_picture * plan.height + first_row) * plan.width * plan.channels;
         for (int64 i = 0; i < pixels; ++i, x += plan.channels, to += plan.channels) {
             ranges[i] = byte_range(extremes(plan.channels, x));
             to_bytes(plan.channels, x, ranges[i], to);
         }
-        std::memset(to, 0, pair_size<T>);
+        std::fill_n(to, pair_size<T>, X(0));
         return;
     }
     for (int64 i = 0; i < pixels; ++i) ranges[i] = plan.picture_ranges[first_picture + i / (pixels / pictures)];
     copy_padded(
         plan, first_picture, pictures, first_row, rows, columns, to,
-        [&](int64 picture, const bfloat16* from, int64 count, std::uint8_t* at) {
+        [&](int64 picture, const bfloat16* from, int64 count, X* at) {
             to_bytes(count, from, plan.picture_ranges[picture], at);
         },
-        [&](int64 picture, std::uint8_t* at, int64 count) {
-            std::memset(at, plan.picture_ranges[picture].zero, static_cast<std::size_t>(count));
+        [&](int64 picture, X* at, int64 count) {
+            std::fill_n(at, count, static_cast<X>(plan.picture_ranges[picture].zero));
         });
 }

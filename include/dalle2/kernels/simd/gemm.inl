@@ -5,6 +5,37 @@ DALLE2_INLINE void clear(T* at, int64 count) {
     std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
 }
 
+// What x is when it meets weights of type T.
+template <class T>
+struct FactorOf {
+    using type = T;
+};
+template <>
+struct FactorOf<bfloat16> {
+    using type = std::conditional_t<multiplies_bfloat16, bfloat16, float>;
+};
+template <>
+struct FactorOf<std::int8_t> {
+    using type = std::conditional_t<multiplies_bytes, std::uint8_t, std::int16_t>;
+};
+template <class T>
+using Factor = typename FactorOf<T>::type;
+
+// A step of a product takes pairs or fours of T. Where x is wider than the weights, it takes them in two parts.
+template <class T, class X>
+inline constexpr int parts_of_step = sizeof(X) > sizeof(T) ? 2 : 1;
+
+// The same numbers, as what is multiplied.
+template <class T>
+DALLE2_INLINE void copy_factors(const T* from, int64 count, T* to) {
+    std::memcpy(static_cast<void*>(to), from, static_cast<std::size_t>(count) * sizeof(T));
+}
+DALLE2_INLINE void copy_factors(const bfloat16* from, int64 count, float* to) {
+    int64 i = 0;
+    for (; i + lanes <= count; i += lanes) store(to + i, load(from + i));
+    if (i < count) store(to + i, load(from + i, count - i), count - i);
+}
+
 // Sixteen outputs of one input, `stride` apart, those beyond `count` zero.
 DALLE2_INLINE void gather_outputs(const float* from, int64 stride, int64 count, float* to) {
     if (count == panel_width) {
@@ -19,9 +50,13 @@ template <class T>
 struct ColumnTerms {
     vf bias;
 
-    DALLE2_INLINE ColumnTerms(const GemmTile<T>& t, int column, int64 left)
+    template <class Tile>
+    DALLE2_INLINE ColumnTerms(const Tile& t, int column, int64 left)
         : bias(t.bias == nullptr ? zero() : left >= lanes ? load(t.bias + column) : load(t.bias + column, left)) {}
-    DALLE2_INLINE vf result(const GemmTile<T>&, int, vf sum) const { return sum + bias; }
+    template <class Tile>
+    DALLE2_INLINE vf result(const Tile&, int, vf sum) const {
+        return sum + bias;
+    }
 };
 // The bytes b of a row stand for scale·(b - zero), so Σ (b - zero)·w = Σ b·w - zero·Σ w.
 template <>
@@ -29,19 +64,20 @@ struct ColumnTerms<std::int8_t> {
     vf bias, scale;
     vi sums;
 
-    DALLE2_INLINE ColumnTerms(const GemmTile<std::int8_t>& t, int column, int64 left)
+    using Tile = GemmTile<std::int8_t, Factor<std::int8_t>>;
+    DALLE2_INLINE ColumnTerms(const Tile& t, int column, int64 left)
         : bias(t.bias == nullptr ? zero() : left >= lanes ? load(t.bias + column) : load(t.bias + column, left)),
           scale(load(t.column_scales + column)),
           sums(load(t.column_sums + column)) {}
-    DALLE2_INLINE vf result(const GemmTile<std::int8_t>& t, int row, vi sum) const {
+    DALLE2_INLINE vf result(const Tile& t, int row, vi sum) const {
         const ByteRange& range = t.row_ranges[row];
         return fma(to_floats(minus_product(sum, sums, range.zero)), scale * set1(range.scale), bias);
     }
 };
 
 // y[m][n] = Σ over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs.
-template <class T, int Rows, int Panels>
-void gemm_tile(const GemmTile<T>& t) {
+template <class T, class X, class Y, int Rows, int Panels>
+void gemm_tile(const GemmTile<T, X, Y>& t) {
     constexpr int per_panel = 16 / lanes, vectors = Panels * per_panel;
     constexpr int step = static_cast<int>(pair_size<T>);
     using Sums = decltype(load(t.partial));
@@ -54,16 +90,24 @@ void gemm_tile(const GemmTile<T>& t) {
             DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = Sums{};
     }
     for (int64 tap = 0; tap < t.taps; ++tap) {
-        const typename Product<T>::Factor* x[Rows];
+        const X* x[Rows];
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i) x[i] = t.rows[i] + t.x_offset + tap * t.x_tap_stride;
         const T* w[Panels];
         DALLE2_UNROLL for (int j = 0; j < Panels; ++j) w[j] = t.w + j * t.panel_stride + tap * t.w_tap_stride;
-        for (int64 k = 0; k < t.steps; ++k) {
-            decltype(load_weights(w[0])) b[vectors];
-            DALLE2_UNROLL for (int j = 0; j < vectors; ++j)
-                b[j] = load_weights(w[j / per_panel] + (k * 16 + j % per_panel * lanes) * step);
+        // (In two parts, one after the other in a loop that is not unrolled: there are no registers for both.)
+        constexpr int parts = parts_of_step<T, X>;
+        for (int64 k = 0; k < t.steps * parts; ++k) {
+            const auto weights = [&](int j) DALLE2_LAMBDA {
+                const T* from = w[j / per_panel] + (k / parts * 16 + j % per_panel * lanes) * step;
+                if constexpr (parts == 1)
+                    return load_weights(from);
+                else
+                    return load_weights(from, k % parts);
+            };
+            decltype(weights(0)) b[vectors];
+            DALLE2_UNROLL for (int j = 0; j < vectors; ++j) b[j] = weights(j);
             DALLE2_UNROLL for (int i = 0; i < Rows; ++i) {
-                const auto a = broadcast_step(x[i] + k * step);
+                const auto a = broadcast_step(x[i] + k * (step / parts));
                 DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = multiply_add(acc[i][j], a, b[j]);
             }
         }
@@ -88,18 +132,15 @@ void gemm_tile(const GemmTile<T>& t) {
     }
 }
 
-template <class T>
-using GemmTileFunction = void (*)(const GemmTile<T>&);
-
 // The kernel that takes n panels at once, n ≤ max_panels.
-template <class T>
-DALLE2_INLINE GemmTileFunction<T> gemm_tile_of(int64 panels) {
+template <class T, class X, class Y = typename Product<T>::Value>
+DALLE2_INLINE auto gemm_tile_of(int64 panels) -> void (*)(const GemmTile<T, X, Y>&) {
     if constexpr (max_panels >= 4) {
-        if (panels == 4) return gemm_tile<T, rows_of_panels[4], 4>;
-        if (panels == 3) return gemm_tile<T, rows_of_panels[3], 3>;
-        if (panels == 2) return gemm_tile<T, rows_of_panels[2], 2>;
+        if (panels == 4) return gemm_tile<T, X, Y, rows_of_panels[4], 4>;
+        if (panels == 3) return gemm_tile<T, X, Y, rows_of_panels[3], 3>;
+        if (panels == 2) return gemm_tile<T, X, Y, rows_of_panels[2], 2>;
     }
-    return gemm_tile<T, rows_of_panels[1], 1>;
+    return gemm_tile<T, X, Y, rows_of_panels[1], 1>;
 }
 
 // The most panels to take at once for so many rows: three instead of four, where the rows fit those kernels better by more
@@ -127,14 +168,14 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     const int64 first_row = block % plan.strips * plan.rows_per_strip;
     const int64 out_rows = std::min(plan.rows_per_strip, plan.out_height - first_row);
     const int64 pixels = pictures * out_rows * plan.out_width;
-    using Factor = typename Product<T>::Factor;
-    const Factor** rows = reinterpret_cast<const Factor**>(scratch);
+    using X = Factor<T>;
+    const X** rows = reinterpret_cast<const X**>(scratch);
     ByteRange* ranges = reinterpret_cast<ByteRange*>(scratch + plan.ranges_at);
     typename Product<T>::Sum* partial = reinterpret_cast<typename Product<T>::Sum*>(scratch + plan.partial_at);
-    Factor* copy = reinterpret_cast<Factor*>(scratch + plan.copy_at);
+    X* copy = reinterpret_cast<X*>(scratch + plan.copy_at);
 
     int64 row_stride = plan.width * plan.channels, picture_stride = plan.height * row_stride;
-    const Factor* source;
+    const X* source;
     if (plan.copied) {
         const int64 in_rows = (out_rows - 1) * plan.stride + plan.kernel_height;
         const int64 in_columns = (plan.out_width - 1) * plan.stride + plan.kernel_width;
@@ -142,11 +183,14 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
         if constexpr (std::is_same_v<T, std::int8_t>)
             copy_as_bytes(plan, first_picture, pictures, top, in_rows, in_columns, pixels, copy, ranges);
         else
-            copy_padded(plan, first_picture, pictures, top, in_rows, in_columns, copy);
+            copy_padded(
+                plan, first_picture, pictures, top, in_rows, in_columns, copy,
+                [](int64, const T* from, int64 count, X* to) { copy_factors(from, count, to); },
+                [](int64, X* to, int64 count) { clear(to, count); });
         source = copy;
         row_stride = in_columns * plan.channels;
         picture_stride = in_rows * row_stride;
-    } else if constexpr (!std::is_same_v<T, std::int8_t>) {
+    } else if constexpr (std::is_same_v<X, typename Product<T>::Value>) {
         source = plan.x + (first_picture * plan.height + first_row * plan.stride) * row_stride;
     }
     int64 pixel = 0;
@@ -157,7 +201,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     for (int i = 0; i < ConvPlan<T>::most_rows; ++i) rows[pixel + i] = rows[pixel - 1];
 
     constexpr int64 step = pair_size<T>;
-    GemmTile<T> t{};
+    GemmTile<T, X> t{};
     t.x_tap_stride = row_stride;
     t.w_tap_stride = plan.run * panel_width;
     t.panel_stride = plan.panel_stride;
@@ -166,7 +210,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     auto* y = plan.y + ((first_picture * plan.out_height + first_row) * plan.out_width) * plan.out_channels;
     for (int64 panel = group * plan.panels_per_group; panel < end;) {
         const int64 count = next_panels(end - panel, most_panels(pixels)), tile_rows = rows_of_panels[count];
-        const auto kernel = gemm_tile_of<T>(count);
+        const auto kernel = gemm_tile_of<T, X>(count);
         const int64 column = panel * panel_width;
         t.columns = std::min(plan.out_channels - column, count * panel_width);
         t.bias = plan.bias ? plan.bias + column : nullptr;

@@ -99,23 +99,12 @@ DALLE2_INLINE vf load_weights(const float* p) { return _mm256_loadu_ps(p); }
 DALLE2_INLINE vf broadcast_step(const float* p) { return _mm256_broadcast_ss(p); }
 DALLE2_INLINE vf multiply_add(vf acc, vf x, vf w) { return _mm256_fmadd_ps(x, w, acc); }
 
-struct WeightPairs {
-    vf even, odd;
-};
-DALLE2_INLINE WeightPairs split_pairs(vi v) {
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(v, 16)),
-            _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32(static_cast<int>(0xffff0000u))))};
-}
-DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) {
-    return split_pairs(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-}
-DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
-    int bits;
-    __builtin_memcpy(&bits, p, 4);
-    return split_pairs(_mm256_set1_epi32(bits));
-}
-DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) {
-    return _mm256_fmadd_ps(x.odd, w.odd, _mm256_fmadd_ps(x.even, w.even, acc));
+inline constexpr bool multiplies_bfloat16 = false;
+// The first or the second of eight pairs.
+DALLE2_INLINE vf load_weights(const bfloat16* p, int64 member) {
+    const vi v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    const vi first_up = _mm256_sll_epi32(v, _mm_cvtsi64_si128(16 - 16 * member));
+    return _mm256_castsi256_ps(_mm256_and_si256(first_up, _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
 }
 
 DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to) {
@@ -135,17 +124,21 @@ DALLE2_INLINE vi minus_product(vi a, vi b, std::int32_t factor) {
     return _mm256_sub_epi32(a, _mm256_mullo_epi32(b, _mm256_set1_epi32(factor)));
 }
 // Whole numbers from 0 to 255.
-DALLE2_INLINE void store_bytes(std::uint8_t* p, vf a) {
+DALLE2_INLINE __m128i words(vf a) {
     const vi whole = _mm256_cvttps_epi32(a);
-    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words, words));
+    return _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
 }
+DALLE2_INLINE void store_whole(std::uint8_t* p, vf a) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(words(a), words(a)));
+}
+DALLE2_INLINE void store_whole(std::int16_t* p, vf a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), words(a)); }
 
-DALLE2_INLINE int four_bits(const std::uint8_t* p) {
+DALLE2_INLINE int four_bytes(const void* p) {
     int bits;
     __builtin_memcpy(&bits, p, 4);
     return bits;
 }
+inline constexpr bool multiplies_bytes = DALLE2_HAVE_VNNI;
 #if DALLE2_HAVE_VNNI
 struct Fours {
     vi v;
@@ -153,24 +146,24 @@ struct Fours {
 DALLE2_INLINE Fours load_weights(const std::int8_t* p) {
     return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
 }
-DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) { return {_mm256_set1_epi32(four_bits(p))}; }
+DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) { return {_mm256_set1_epi32(four_bytes(p))}; }
 DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) { return _mm256_dpbusd_avx_epi32(acc, x.v, w.v); }
 #else
 // Widened to 16 bits: vpmaddubsw would saturate.
-struct Fours {
-    vi even, odd;
+struct Twos {
+    vi v;
 };
-DALLE2_INLINE Fours load_weights(const std::int8_t* p) {
+// The first or the second two of eight fours: each byte into the upper half of 16 bits, then down with its sign.
+DALLE2_INLINE Twos load_weights(const std::int8_t* p, int64 half) {
+    alignas(32) static constexpr std::int8_t places[2][32] = {
+        {-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13},
+        {-1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15}};
     const vi v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    return {_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), _mm256_srai_epi16(v, 8)};
+    const vi place = _mm256_load_si256(reinterpret_cast<const __m256i*>(places[half]));
+    return {_mm256_srai_epi16(_mm256_shuffle_epi8(v, place), 8)};
 }
-DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) {
-    const vi v = _mm256_set1_epi32(four_bits(p));
-    return {_mm256_and_si256(v, _mm256_set1_epi16(255)), _mm256_srli_epi16(v, 8)};
-}
-DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) {
-    return _mm256_add_epi32(_mm256_add_epi32(acc, _mm256_madd_epi16(x.even, w.even)), _mm256_madd_epi16(x.odd, w.odd));
-}
+DALLE2_INLINE Twos broadcast_step(const std::int16_t* p) { return {_mm256_set1_epi32(four_bytes(p))}; }
+DALLE2_INLINE vi multiply_add(vi acc, Twos x, Twos w) { return _mm256_add_epi32(acc, _mm256_madd_epi16(x.v, w.v)); }
 #endif
 
 inline constexpr int max_panels = 1;

@@ -97,10 +97,17 @@ DALLE2_INLINE vf load_weights(const float* p) { return _mm512_loadu_ps(p); }
 DALLE2_INLINE vf broadcast_step(const float* p) { return _mm512_set1_ps(*p); }
 DALLE2_INLINE vf multiply_add(vf acc, vf x, vf w) { return _mm512_fmadd_ps(x, w, acc); }
 
-DALLE2_INLINE int pair_bits(const bfloat16* p) {
+DALLE2_INLINE int four_bytes(const void* p) {
     int bits;
     __builtin_memcpy(&bits, p, 4);
     return bits;
+}
+
+inline constexpr bool multiplies_bfloat16 = DALLE2_HAVE_BF16;
+// The first or the second of sixteen pairs.
+DALLE2_INLINE vf load_weights(const bfloat16* p, int64 member) {
+    const vi first_up = _mm512_sll_epi32(_mm512_loadu_si512(p), _mm_cvtsi64_si128(16 - 16 * member));
+    return _mm512_castsi512_ps(_mm512_and_si512(first_up, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
 }
 #if DALLE2_HAVE_BF16
 struct WeightPairs {
@@ -108,7 +115,7 @@ struct WeightPairs {
 };
 DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) { return {_mm512_loadu_si512(p)}; }
 DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
-    vi pairs = _mm512_set1_epi32(pair_bits(p));
+    vi pairs = _mm512_set1_epi32(four_bytes(p));
 #if defined(__clang__)
     // clang 16 crashes where it sees that a vector of bfloat16 is made of equal pairs.
     asm("" : "+v"(pairs));
@@ -117,19 +124,6 @@ DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
 }
 DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) {
     return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(x.v), reinterpret_cast<__m512bh>(w.v));
-}
-#else
-struct WeightPairs {
-    vf even, odd;
-};
-DALLE2_INLINE WeightPairs split_pairs(vi v) {
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
-            _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
-}
-DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) { return split_pairs(_mm512_loadu_si512(p)); }
-DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) { return split_pairs(_mm512_set1_epi32(pair_bits(p))); }
-DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) {
-    return _mm512_fmadd_ps(x.odd, w.odd, _mm512_fmadd_ps(x.even, w.even, acc));
 }
 #endif
 
@@ -151,38 +145,36 @@ DALLE2_INLINE vi minus_product(vi a, vi b, std::int32_t factor) {
     return _mm512_sub_epi32(a, _mm512_mullo_epi32(b, _mm512_set1_epi32(factor)));
 }
 // Whole numbers from 0 to 255.
-DALLE2_INLINE void store_bytes(std::uint8_t* p, vf a) {
+DALLE2_INLINE void store_whole(std::uint8_t* p, vf a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(a)));
 }
-
-DALLE2_INLINE int four_bits(const std::uint8_t* p) {
-    int bits;
-    __builtin_memcpy(&bits, p, 4);
-    return bits;
+DALLE2_INLINE void store_whole(std::int16_t* p, vf a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(a)));
 }
+
+inline constexpr bool multiplies_bytes = DALLE2_HAVE_VNNI;
 #if DALLE2_HAVE_VNNI
 struct Fours {
     vi v;
 };
 DALLE2_INLINE Fours load_weights(const std::int8_t* p) { return {_mm512_loadu_si512(p)}; }
-DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) { return {_mm512_set1_epi32(four_bits(p))}; }
+DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) { return {_mm512_set1_epi32(four_bytes(p))}; }
 DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) { return _mm512_dpbusd_epi32(acc, x.v, w.v); }
 #else
 // Widened to 16 bits: vpmaddubsw would saturate.
-struct Fours {
-    vi even, odd;
+struct Twos {
+    vi v;
 };
-DALLE2_INLINE Fours load_weights(const std::int8_t* p) {
-    const vi v = _mm512_loadu_si512(p);
-    return {_mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8), _mm512_srai_epi16(v, 8)};
+// The first or the second two of sixteen fours: each byte into the upper half of 16 bits, then down with its sign.
+DALLE2_INLINE Twos load_weights(const std::int8_t* p, int64 half) {
+    const std::int8_t h = static_cast<std::int8_t>(2 * half);
+    const auto at = [&](int place) DALLE2_LAMBDA { return static_cast<char>(place + h); };
+    const __m128i places =
+        _mm_setr_epi8(-1, at(0), -1, at(1), -1, at(4), -1, at(5), -1, at(8), -1, at(9), -1, at(12), -1, at(13));
+    return {_mm512_srai_epi16(_mm512_shuffle_epi8(_mm512_loadu_si512(p), _mm512_broadcast_i32x4(places)), 8)};
 }
-DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) {
-    const vi v = _mm512_set1_epi32(four_bits(p));
-    return {_mm512_and_si512(v, _mm512_set1_epi16(255)), _mm512_srli_epi16(v, 8)};
-}
-DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) {
-    return _mm512_add_epi32(_mm512_add_epi32(acc, _mm512_madd_epi16(x.even, w.even)), _mm512_madd_epi16(x.odd, w.odd));
-}
+DALLE2_INLINE Twos broadcast_step(const std::int16_t* p) { return {_mm512_set1_epi32(four_bytes(p))}; }
+DALLE2_INLINE vi multiply_add(vi acc, Twos x, Twos w) { return _mm512_add_epi32(acc, _mm512_madd_epi16(x.v, w.v)); }
 #endif
 
 inline constexpr int max_panels = 4;

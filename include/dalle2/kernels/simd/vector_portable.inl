@@ -77,23 +77,13 @@ DALLE2_INLINE vf load_weights(const float* p) { return load(p); }
 DALLE2_INLINE vf broadcast_step(const float* p) { return set1(*p); }
 DALLE2_INLINE vf multiply_add(vf acc, vf x, vf w) { return acc + x * w; }
 
-struct WeightPairs {
-    vf even, odd;
-};
-DALLE2_INLINE WeightPairs split_pairs(vi v) {
-    return {reinterpret_cast<vf>(v << 16), reinterpret_cast<vf>(v & static_cast<std::int32_t>(0xffff0000u))};
+inline constexpr bool multiplies_bfloat16 = false;
+// The first or the second of four pairs.
+DALLE2_INLINE vf load_weights(const bfloat16* p, int64 member) {
+    vi v;
+    __builtin_memcpy(&v, p, 16);
+    return reinterpret_cast<vf>(v << static_cast<int>(16 - 16 * member) & static_cast<std::int32_t>(0xffff0000u));
 }
-DALLE2_INLINE WeightPairs load_weights(const bfloat16* p) {
-    vi a;
-    __builtin_memcpy(&a, p, 16);
-    return split_pairs(a);
-}
-DALLE2_INLINE WeightPairs broadcast_step(const bfloat16* p) {
-    std::int32_t bits;
-    __builtin_memcpy(&bits, p, 4);
-    return split_pairs(vi{bits, bits, bits, bits});
-}
-DALLE2_INLINE vf multiply_add(vf acc, WeightPairs x, WeightPairs w) { return (acc + x.even * w.even) + x.odd * w.odd; }
 
 DALLE2_INLINE void interleave(const bfloat16* a, const bfloat16* b, bfloat16* to) {
     for (int i = 0; i < 16; ++i) {
@@ -113,29 +103,23 @@ DALLE2_INLINE vf to_floats(vi a) { return __builtin_convertvector(a, vf); }
 // a - b · factor
 DALLE2_INLINE vi minus_product(vi a, vi b, std::int32_t factor) { return a - b * factor; }
 // Whole numbers from 0 to 255.
-DALLE2_INLINE void store_bytes(std::uint8_t* p, vf a) {
-    for (int i = 0; i < 4; ++i) p[i] = static_cast<std::uint8_t>(a[i]);
+DALLE2_INLINE void store_whole(std::int16_t* p, vf a) {
+    for (int i = 0; i < 4; ++i) p[i] = static_cast<std::int16_t>(a[i]);
 }
 
+inline constexpr bool multiplies_bytes = false;
 // A byte times a weight fits into 16 bits.
 typedef std::int16_t vw __attribute__((vector_size(16)));
-struct Fours {
-    vw even, odd;
-};
-DALLE2_INLINE Fours load_weights(const std::int8_t* p) {
-    vw a;
-    __builtin_memcpy(&a, p, 16);
-    return {(a << 8) >> 8, a >> 8};
+// The first or the second two of four fours.
+DALLE2_INLINE vw load_weights(const std::int8_t* p, int64 half) {
+    vw twos;
+    for (int i = 0; i < 8; ++i) twos[i] = p[i / 2 * 4 + 2 * half + i % 2];
+    return twos;
 }
-DALLE2_INLINE Fours broadcast_step(const std::uint8_t* p) {
-    std::int32_t bits;
-    __builtin_memcpy(&bits, p, 4);
-    const vw a = reinterpret_cast<vw>(vi{bits, bits, bits, bits});
-    return {a & 255, (a >> 8) & 255};
-}
-DALLE2_INLINE vi multiply_add(vi acc, Fours x, Fours w) {
-    const vi even = reinterpret_cast<vi>(x.even * w.even), odd = reinterpret_cast<vi>(x.odd * w.odd);
-    return acc + (((even << 16) >> 16) + (even >> 16)) + (((odd << 16) >> 16) + (odd >> 16));
+DALLE2_INLINE vw broadcast_step(const std::int16_t* p) { return vw{p[0], p[1], p[0], p[1], p[0], p[1], p[0], p[1]}; }
+DALLE2_INLINE vi multiply_add(vi acc, vw x, vw w) {
+    const vi products = reinterpret_cast<vi>(x * w);
+    return acc + ((products << 16) >> 16) + (products >> 16);
 }
 
 inline constexpr int max_panels = 1;

@@ -55,6 +55,7 @@ DALLE2_INLINE WeightKernel<T> weight_kernel_of(int64 panels, int64 rows) {
 DALLE2_INLINE void pack_pairs(const float* a, const float*, int64 count, float* to) {
     std::memcpy(to, a, static_cast<std::size_t>(count) * sizeof(float));
 }
+DALLE2_INLINE void pack_pairs(const bfloat16* a, const bfloat16*, int64 count, float* to) { copy_factors(a, count, to); }
 DALLE2_INLINE void pack_pairs(const bfloat16* a, const bfloat16* b, int64 count, bfloat16* to) {
     int64 i = 0;
     for (; i + 16 <= count; i += 16) interleave(a + i, b + i, to + 2 * i);
@@ -67,7 +68,8 @@ DALLE2_INLINE void pack_pairs(const bfloat16* a, const bfloat16* b, int64 count,
 // Packs one row of one group: of x, or of dy.
 template <class T>
 void weight_pack_task(const WeightPlan<T>& p, int64 task) {
-    constexpr int64 pair = pair_size<T>;
+    using F = Factor<T>;
+    constexpr int64 pair = pair_size<F>;
     const int64 rows = p.in_rows + p.strip_rows, group = task / rows, row = task % rows;
     const bool is_x = row < p.in_rows;
     const T* from[2] = {p.zeros, p.zeros};
@@ -97,7 +99,7 @@ void weight_pack_task(const WeightPlan<T>& p, int64 task) {
     // Both rows go together as far as both reach; what only the first has meets zeros.
     const int64 both = pair == 2 ? std::min(valid[0], valid[1]) : valid[0];
     if (is_x) {
-        T* to = p.packed_x + group * p.x_group() + row * p.x_row();
+        F* to = static_cast<F*>(p.packed_x) + group * p.x_group() + row * p.x_row();
         if (!any) return clear(to, p.x_row());
         const int64 left = std::min(p.in_columns, p.padding) * p.channels * pair;
         clear(to, left);
@@ -110,7 +112,7 @@ void weight_pack_task(const WeightPlan<T>& p, int64 task) {
     const int64 first_pixel = (group * p.strip_rows + row - p.in_rows) * p.out_width, n = p.out_channels;
     for (int64 pixel = 0; pixel < p.out_width; ++pixel)
         for (int64 panel = 0; panel < p.panels; ++panel) {
-            T* to = p.packed_dy + (panel * p.groups * p.group_pixels() + first_pixel + pixel) * panel_width * pair;
+            F* to = static_cast<F*>(p.packed_dy) + (panel * p.groups * p.group_pixels() + first_pixel + pixel) * panel_width * pair;
             const int64 at = pixel * n + panel * panel_width, count = std::min(panel_width, n - panel * panel_width);
             const T* a = at < valid[0] ? from[0] + at : p.zeros;
             const T* b = at < valid[1] ? from[1] + at : p.zeros;
@@ -122,14 +124,15 @@ void weight_pack_task(const WeightPlan<T>& p, int64 task) {
 // dbias += Σ dy over all pixels, for one panel.
 template <class T>
 DALLE2_INLINE void add_bias_gradient(const WeightPlan<T>& p, int64 panel) {
-    constexpr int64 pair = pair_size<T>;
+    using F = Factor<T>;
+    constexpr int64 pair = pair_size<F>;
     const int64 pixels = p.groups * p.group_pixels();
-    alignas(64) T ones[16 * pair];
-    for (T& one : ones) one = T(1.0f);
-    const auto one = load_weights(static_cast<const T*>(ones));
+    alignas(64) F ones[16 * pair];
+    for (F& one : ones) one = F(1.0f);
+    const auto one = load_weights(static_cast<const F*>(ones));
     alignas(64) float sums[16];
     for (int64 column = 0; column < panel_width; column += lanes) {
-        const T* from = p.packed_dy + (panel * pixels * panel_width + column) * pair;
+        const F* from = static_cast<const F*>(p.packed_dy) + (panel * pixels * panel_width + column) * pair;
         vf total = zero();
         for (int64 pixel = 0; pixel < pixels; ++pixel)
             total = multiply_add(total, one, load_weights(from + pixel * panel_width * pair));
@@ -181,13 +184,14 @@ DALLE2_INLINE void add_to_weights(const WeightPlan<T>& p, const float* sums, int
 // Computes some weights' gradients whole, from all packed pixels, and adds them to dw: see WeightPlan.
 template <class T>
 void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
-    constexpr int64 pair = pair_size<T>;
+    using F = Factor<T>;
+    constexpr int64 pair = pair_size<F>;
     const int64 part = task % p.parts, quad = task / p.parts % p.quads();
     const int64 first_row = task / p.parts / p.quads() * p.kernel_rows_per_task;
     const int64 first_channel = part * p.channels_per_task;
     const int64 channels = std::min(p.channels_per_task, p.channels - first_channel);
     const int64 first_panel = quad * p.panels_per_task, end = std::min(p.panels, first_panel + p.panels_per_task);
-    WeightTile<T> t{};
+    WeightTile<F> t{};
     t.rows = p.strip_rows;
     t.columns = p.out_width;
     t.x_group_stride = p.x_group();
@@ -200,11 +204,11 @@ void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
         t.add = group > 0;
         for (int64 panel = first_panel; panel < end;) {
             const int64 count = std::min<int64>(max_panels, end - panel);
-            const WeightKernel<T> kernel = weight_kernel_of<T>(count, channels);
-            t.dy = p.packed_dy + panel * t.dy_panel_stride + group * p.group_pixels() * panel_width * pair;
+            const WeightKernel<F> kernel = weight_kernel_of<F>(count, channels);
+            t.dy = static_cast<const F*>(p.packed_dy) + panel * t.dy_panel_stride + group * p.group_pixels() * panel_width * pair;
             for (int64 tap = 0; tap < p.kernel_rows_per_task * p.kernel_width; ++tap) {
                 const int64 ky = first_row + tap / p.kernel_width, kx = tap % p.kernel_width;
-                const T* x = p.packed_x + group * p.x_group() + ky * p.x_row() +
+                const F* x = static_cast<const F*>(p.packed_x) + group * p.x_group() + ky * p.x_row() +
                              (kx * p.channels + first_channel) * pair;
                 float* to = sums + tap * p.channels_per_task * t.sums_stride + (panel - first_panel) * panel_width;
                 for (int64 channel = 0; channel < channels; channel += kernel.rows) {

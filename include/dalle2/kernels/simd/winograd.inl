@@ -55,7 +55,7 @@ DALLE2_INLINE void winograd_output(vf (&m)[6], vf (&to)[4]) {
 
 // One tile's input: pixels[y·side + x] points to the channels of a pixel → to[element·element_stride + channel].
 template <class T, int Tile>
-void winograd_input_tile(const T* const* pixels, int64 channels, T* to, int64 element_stride) {
+void winograd_input_tile(const T* const* pixels, int64 channels, Factor<T>* to, int64 element_stride) {
     constexpr int side = Tile + 2;
     for (int64 c = 0; c < channels; c += lanes) {
         vf half[side][side];
@@ -70,7 +70,7 @@ void winograd_input_tile(const T* const* pixels, int64 channels, T* to, int64 el
             vf changed[side];
             winograd_input(half[y], changed);
             DALLE2_UNROLL for (int x = 0; x < side; ++x) {
-                T* at = to + (y * side + x) * element_stride + c;
+                Factor<T>* at = to + (y * side + x) * element_stride + c;
                 if (channels - c >= lanes)
                     store(at, changed[x]);
                 else
@@ -93,15 +93,28 @@ DALLE2_INLINE void winograd_transform_weights(vf (&taps)[3][3], vf (&to)[Tile + 
     DALLE2_UNROLL for (int y = 0; y < side; ++y) winograd_weights(half[y], to[y]);
 }
 
+// The weights that stand at place i of [channel / pair][16][pair], or, where pairs are taken apart, of [channel][16].
+template <class T>
+DALLE2_INLINE vf load_factors(const T* from, int64 i) {
+    if constexpr (std::is_same_v<T, Factor<T>>) {
+        return load(from + i);
+    } else {
+        const int64 channel = i / panel_width, out = i % panel_width;
+        return channel % 2 == 0 ? load_weights(from + channel * panel_width + out * 2, 0)
+                                : load_weights(from + (channel - 1) * panel_width + out * 2, 1);
+    }
+}
+
 // One panel's weights, [kernel row][kernel column][channel / pair][16][pair] → to[element][channel / pair][16][pair].
 template <int Tile, class T>
-DALLE2_INLINE void winograd_weight_panel(const T* from, int64 row, int64 channels, const float*, T* to,
+DALLE2_INLINE void winograd_weight_panel(const T* from, int64 row, int64 channels, const float*, Factor<T>* to,
                                          int64 element_stride) {
     constexpr int side = Tile + 2;
     for (int64 i = 0; i < channels * panel_width; i += lanes) {
         vf taps[3][3], changed[side][side];
         DALLE2_UNROLL for (int y = 0; y < 3; ++y)
-            DALLE2_UNROLL for (int x = 0; x < 3; ++x) taps[y][x] = load(from + y * row + x * channels * panel_width + i);
+            DALLE2_UNROLL for (int x = 0; x < 3; ++x)
+                taps[y][x] = load_factors(from + y * row + x * channels * panel_width, i);
         winograd_transform_weights<Tile>(taps, changed);
         DALLE2_UNROLL for (int y = 0; y < side; ++y)
             DALLE2_UNROLL for (int x = 0; x < side; ++x)
@@ -109,13 +122,20 @@ DALLE2_INLINE void winograd_weight_panel(const T* from, int64 row, int64 channel
     }
 }
 
+// Sixteen weights of a channel and of the next one, in the order of a product.
+DALLE2_INLINE void pack_members(const bfloat16* first, const bfloat16* second, bfloat16* to) { interleave(first, second, to); }
+DALLE2_INLINE void pack_members(const float* first, const float* second, float* to) {
+    std::memcpy(to, first, 16 * sizeof(float));
+    std::memcpy(to + 16, second, 16 * sizeof(float));
+}
+
 // The same from bytes, [..][channel / 4][16][4], each of which stands for so many times the scale of its output.
 typedef std::int32_t vq __attribute__((vector_size(4 * lanes)));
 template <int Tile>
 DALLE2_INLINE void winograd_weight_panel(const std::int8_t* from, int64 row, int64 channels, const float* scales,
-                                         bfloat16* to, int64 element_stride) {
+                                         Factor<bfloat16>* to, int64 element_stride) {
     constexpr int side = Tile + 2;
-    alignas(64) bfloat16 members[side * side][2][16];
+    alignas(64) Factor<bfloat16> members[side * side][2][16];
     for (int64 quad = 0; quad < channels / 4; ++quad)
         DALLE2_UNROLL for (int member = 0; member < 4; ++member) {
             for (int out = 0; out < 16; out += lanes) {
@@ -134,8 +154,8 @@ DALLE2_INLINE void winograd_weight_panel(const std::int8_t* from, int64 row, int
             }
             if (member % 2 == 1)
                 DALLE2_UNROLL for (int element = 0; element < side * side; ++element)
-                    interleave(members[element][0], members[element][1],
-                               to + element * element_stride + (2 * quad + member / 2) * 32);
+                    pack_members(members[element][0], members[element][1],
+                                 to + element * element_stride + (2 * quad + member / 2) * 32);
         }
 }
 
@@ -179,9 +199,10 @@ void winograd_block(const WinogradPlan<T, Weight>& plan, int64 task, char* scrat
     const int64 first_row = block % plan.strips * plan.tile_rows_per_strip;
     const int64 rows = std::min(plan.tile_rows_per_strip, plan.tile_rows - first_row);
     const int64 tiles_per_picture = rows * plan.tile_columns, tiles = pictures * tiles_per_picture;
-    const T** pointers = reinterpret_cast<const T**>(scratch);
-    T* inputs = reinterpret_cast<T*>(scratch + plan.inputs_at);
-    T* weights = reinterpret_cast<T*>(scratch + plan.weights_at);
+    using X = Factor<T>;
+    const X** pointers = reinterpret_cast<const X**>(scratch);
+    X* inputs = reinterpret_cast<X*>(scratch + plan.inputs_at);
+    X* weights = reinterpret_cast<X*>(scratch + plan.weights_at);
     float* products = reinterpret_cast<float*>(scratch + plan.products_at);
 
     // Picture, row and column of tile i of the block.
@@ -206,20 +227,19 @@ void winograd_block(const WinogradPlan<T, Weight>& plan, int64 task, char* scrat
         winograd_input_tile<T, Tile>(pixels, plan.channels, inputs + i * plan.channels, input_stride);
     }
 
-    constexpr int64 step = pair_size<T>;
-    GemmTile<T> t{};
+    GemmTile<X, X> t{};
     t.taps = 1;
-    t.steps = plan.channels / step;
+    t.steps = plan.channels / pair_size<X>;
     t.panel_stride = plan.channels * panel_width;
     const int64 end = std::min(plan.panels, (group + 1) * plan.panels_per_group);
     for (int64 panel = group * plan.panels_per_group; panel < end;) {
         const int64 count = next_panels(end - panel, most_panels(std::min(tiles, plan.tiles_at_once))), tile_rows = rows_of_panels[count];
-        const auto kernel = gemm_tile_of<T>(count);
+        const auto kernel = gemm_tile_of<X, X>(count);
         const int64 column = panel * panel_width, width = count * panel_width;
         const int64 weight_stride = plan.weight_stride(count), product_stride = plan.product_stride(count);
         for (int64 i = 0; i < count; ++i)
             winograd_weight_panel<Tile>(plan.w + (panel + i) * plan.panel_stride, plan.run * panel_width, plan.channels,
-                                        plan.column_scales + (panel + i) * panel_width, weights + i * t.panel_stride,
+                                        plan.column_scales ? plan.column_scales + (panel + i) * panel_width : nullptr, weights + i * t.panel_stride,
                                         weight_stride);
         t.partial_stride = width;
         for (int64 first = 0; first < tiles; first += plan.tiles_at_once) {
