@@ -26,6 +26,7 @@ A whole picture is drawn from the same noise by all, that of its seed in the riv
 """
 
 import argparse
+import functools
 import gc
 import json
 import os
@@ -35,6 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import warnings
 
 warnings.filterwarnings("ignore")
@@ -530,11 +532,26 @@ class Dalle2Picture(Rival):
         self.program.close()
 
 
+def enlarge_in_float32():
+    """The pipeline's antialiased bicubic interpolation, which PyTorch does not have for bfloat16 on a CPU."""
+    import torch
+    from diffusers.pipelines.unclip import pipeline_unclip
+
+    usual = torch.nn.functional.interpolate
+
+    @functools.wraps(usual)  # the pipeline looks at its signature
+    def interpolate(pictures, **options):
+        return usual(pictures.float(), **options).to(pictures.dtype)
+
+    pipeline_unclip.F = types.SimpleNamespace(**vars(torch.nn.functional) | {"interpolate": interpolate})
+
+
 class DiffusersPicture(Rival):
     def __init__(self, arguments, precision, compiled):
         import diffusers
         import torch
 
+        enlarge_in_float32()
         self.torch, self.prompt, self.precision = torch, arguments.prompt, precision
         dtype = getattr(torch, precision)
         # (As in load_module: otherwise the files' own type would win.)
@@ -761,6 +778,7 @@ def main():
         parser.error(f"{error}: run it with a Python that has torch, diffusers and transformers")
     for library in (diffusers, transformers):
         library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
     torch.set_num_threads(arguments.threads)
     torch.set_grad_enabled(False)
 
