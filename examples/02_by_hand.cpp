@@ -25,7 +25,9 @@ double product(const Array& a, const Array& b) { return xt::sum(a * b)(); }
 double length(const Array& a) { return std::sqrt(product(a, a)); }
 
 UnClipSampler sampler(const ModelDirectory& model, const std::string& component) {
-    return UnClipSampler(NoiseSchedule(load_schedule_config(model, component)));
+    // Rounded as diffusers rounds it, which is what the pipeline does.
+    return UnClipSampler(
+        NoiseSchedule(load_schedule_config(model, component), SchedulePrecision::as_reference));
 }
 
 int main(int argc, char** argv) try {
