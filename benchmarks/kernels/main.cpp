@@ -246,15 +246,22 @@ int main(int argc, char** argv) try {
     for (const std::string scalar : {"float32", "bfloat16", "int8"}) {
         const bool bf16 = scalar == "bfloat16", int8 = scalar == "int8";
         if (!only_scalar.empty() && only_scalar != scalar) continue;
-        const double limit =
-            int8 ? kernels::measured_int8_peak(least) : kernels::measured_peak(bf16, least);
-        report["peak"][scalar] = limit;
+        // The best that was seen so far: other programs may hold the cores just now.
+        double limit = 0;
+        const auto measure_peak = [&](double seconds) {
+            const double found =
+                int8 ? kernels::measured_int8_peak(seconds) : kernels::measured_peak(bf16, seconds);
+            limit = std::max(limit, found);
+            report["peak"][scalar] = limit;
+        };
+        measure_peak(1);
         std::printf(
             "\n%-8s peak %.0f%21s forward      input grad.     weight grad.   Eigen   PyTorch: "
             "forward, input, weight\n",
             scalar.c_str(), limit, "");
         for (const Layer& layer : layers) {
             if (!only.empty() && only != layer.set) continue;
+            measure_peak(0.05);
             const Times times = int8   ? measure_int8(layer, least)
                                 : bf16 ? measure<bfloat16>(layer, least)
                                        : measure<float>(layer, least);
@@ -285,6 +292,7 @@ int main(int argc, char** argv) try {
         }
         for (const AttentionLayer& layer : attention_layers) {
             if (int8 || (!only.empty() && only != "attention")) continue;
+            measure_peak(0.05);
             const double speed = layer.operations() * 1e-9 /
                                  (bf16 ? seconds_of_attention<bfloat16>(layer, least)
                                        : seconds_of_attention<float>(layer, least));

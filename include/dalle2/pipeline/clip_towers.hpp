@@ -31,7 +31,7 @@ namespace dalle2 {
 struct EmbedOptions {
     bool unit_length = false;  // divide each embedding by its length
     std::int64_t batch = 32;   // texts or pictures at once
-    int threads = 0;           // 0: one for each core
+    int threads = 0;           // 0: as many as OpenMP gives
     std::function<void(std::int64_t done, std::int64_t total)> progress = nullptr;
     std::stop_token stop = {};
 };
