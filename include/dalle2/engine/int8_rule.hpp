@@ -28,7 +28,8 @@ inline double decibels(double signal, double error) {
 // of other sizes than 3×3 are faster too: their input has to be made bytes first, and their sums
 // numbers again, which pays where each number of the input meets 128 weights or more and each sum
 // has 64 terms or more. With AVX-512 that is 1.3 times as fast as bfloat16, and approaches twice
-// from there. (3×3 convolutions take the products of bfloat16: see kernels/int8.hpp.)
+// from there; AVX2 without dot products reaches 1.3 times. (3×3 convolutions take the products of
+// bfloat16: see kernels/int8.hpp.)
 inline bool worth_int8(const Shape& weight, ParameterKind kind) {
     const bool convolution = kind == ParameterKind::convolution;
     if (!convolution && kind != ParameterKind::matrix) return false;
