@@ -26,6 +26,9 @@ struct Product<std::int8_t> {
     using Sum = std::int32_t;
 };
 
+// Sums that one call of a micro-kernel makes at most.
+inline constexpr int64 most_tile_rows = 16, most_tile_columns = 64;
+
 // What one call of the micro-kernel does: rows of x meet panels of w, tap by tap.
 template <class T, class Factor, class Y = typename Product<T>::Value>
 struct GemmTile {
@@ -33,11 +36,11 @@ struct GemmTile {
     int64 x_offset, x_tap_stride, w_tap_stride, panel_stride;
     int64 taps, steps;  // per tap, in pairs where T is multiplied in pairs
     const T* w;
-    // [rows, partial_stride]: sums that other calls began or will finish
+    // [rows, partial_stride]: where the sums go, and where those are that other calls began
     typename Product<T>::Sum* partial;
     int64 partial_stride;
     bool add_to_partial;
-    Y* y;  // null: the sums go to `partial`
+    Y* y;  // what the sums become when they are whole; null before
     int64 y_stride, valid_rows, columns;
     const float* bias;  // of the first column; may be null
     // Of int8 alone: for each row what its whole numbers stand for, for each column the scale and
@@ -74,7 +77,7 @@ struct ConvProblem {
 // cache; the cut depends on the layer alone.
 template <class T>
 struct ConvPlan : ConvProblem<T> {
-    static constexpr int64 most_rows = 16;                                // of a micro-kernel
+    static constexpr int64 most_rows = most_tile_rows;
     static constexpr int64 chunk = 4096 / static_cast<int64>(sizeof(T));  // of a sum, in elements
     static constexpr int64 copy_bytes = 384 * 1024;
 
@@ -86,6 +89,10 @@ struct ConvPlan : ConvProblem<T> {
     int64 ranges_at, partial_at, copy_at, scratch_bytes;
 
     int64 tasks() const { return blocks * groups; }
+    // Whether sums are begun by one call of the micro-kernel and finished by another.
+    bool chunked() const {
+        return run_per_chunk < this->run || taps_per_chunk < this->kernel_height;
+    }
 };
 
 // Rows [first_row, first_row + rows) of some pictures: copy(picture, from, count, to) for what lies
@@ -131,12 +138,12 @@ void divide(ConvPlan<T>& plan, int64 threads) {
                                   ? plan.kernel_height
                                   : std::max<int64>(1, plan.chunk / plan.run);
     }
-    const bool partial = plan.run_per_chunk < plan.run || plan.taps_per_chunk < plan.kernel_height;
 
     // Enough blocks to keep the threads busy to the end, none so large that its copy leaves the
     // cache; but where weights are many, blocks large enough to make reading them worth while.
     const int64 bytes_per_pixel = plan.channels * plan.stride * plan.stride * plan.factor_size;
-    int64 most = partial ? 512 : std::clamp<int64>(plan.copy_bytes / bytes_per_pixel, 256, 1024);
+    int64 most =
+        plan.chunked() ? 512 : std::clamp<int64>(plan.copy_bytes / bytes_per_pixel, 256, 1024);
     most = std::min(most, std::max<int64>(96, total / (threads * 4)));
     if (pixels <= most) {
         plan.pictures_per_block = std::max<int64>(1, most / pixels);
@@ -166,8 +173,8 @@ void divide(ConvPlan<T>& plan, int64 threads) {
         plan.ranges_at + (std::is_same_v<T, std::int8_t>
                               ? aligned(block_pixels * static_cast<int64>(sizeof(ByteRange)))
                               : 0);
-    plan.copy_at = plan.partial_at +
-                   (partial ? aligned(block_pixels * 64 * static_cast<int64>(sizeof(float))) : 0);
+    plan.copy_at = plan.partial_at + (plan.chunked() ? block_pixels : plan.most_rows) *
+                                         most_tile_columns * static_cast<int64>(sizeof(float));
     const int64 copy_elements =
         plan.pictures_per_block * ((plan.rows_per_strip - 1) * plan.stride + plan.kernel_height) *
         ((plan.out_width - 1) * plan.stride + plan.kernel_width) * plan.channels;

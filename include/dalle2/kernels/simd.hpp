@@ -95,6 +95,8 @@ struct VectorKernels<std::int8_t> {
 
 #define DALLE2_INLINE inline __attribute__((always_inline))
 #define DALLE2_LAMBDA __attribute__((always_inline))
+// What several functions call, and is not worth compiling in each of them.
+#define DALLE2_APART __attribute__((noinline))
 #if defined(__clang__)
 #define DALLE2_UNROLL _Pragma("unroll")
 #else
@@ -236,6 +238,7 @@ namespace avx512_bf16 {
 
 #undef DALLE2_INLINE
 #undef DALLE2_LAMBDA
+#undef DALLE2_APART
 #undef DALLE2_UNROLL
 
 // Programs of many files can compile the vector code once instead of in each: all define

@@ -3,7 +3,7 @@
 // Rows [count, width], `stride` apart, as panels of sixteen rows for products along the width:
 // [panel][width / pair][16][pair]; rows that are missing from the last panel are zero.
 template <class T, class F>
-DALLE2_INLINE void pack_rows(const T* from, int64 stride, int64 count, int64 width, F* to) {
+DALLE2_APART void pack_rows(const T* from, int64 stride, int64 count, int64 width, F* to) {
     constexpr int64 pair = pair_size<F>;
     for (int64 first_row = 0; first_row < count; first_row += panel_width, to += panel_width * width) {
         const int64 rows = std::min(panel_width, count - first_row);
@@ -33,7 +33,7 @@ DALLE2_INLINE void pack_rows(const T* from, int64 stride, int64 count, int64 wid
 // Rows [count, width], `stride` apart, as panels of sixteen columns for products along the rows:
 // [panel][padded / pair][16][pair]; missing rows up to `padded` and missing columns are zero.
 template <class T, class F>
-DALLE2_INLINE void pack_columns(const T* from, int64 stride, int64 count, int64 width, int64 padded, F* to) {
+DALLE2_APART void pack_columns(const T* from, int64 stride, int64 count, int64 width, int64 padded, F* to) {
     constexpr int64 pair = pair_size<F>;
     alignas(64) T zeros[16] = {};
     for (int64 column = 0; column < width; column += panel_width, to += padded * panel_width) {
@@ -49,7 +49,7 @@ DALLE2_INLINE void pack_columns(const T* from, int64 stride, int64 count, int64 
 
 // out [count, keys] = rows · packed, for `panels` panels whose products are `run` long.
 template <class T>
-DALLE2_INLINE void multiply_rows(const T* const* rows, int64 count, const T* packed, int64 run, int64 panels, float* out) {
+DALLE2_APART void multiply_rows(const T* const* rows, int64 count, const T* packed, int64 run, int64 panels, float* out) {
     GemmTile<T, T> t{};
     t.taps = 1;
     t.steps = run / pair_size<T>;
@@ -70,18 +70,21 @@ DALLE2_INLINE void multiply_rows(const T* const* rows, int64 count, const T* pac
 
 // y [count, columns], `stride` apart, = rows · packed. (For the gradient.)
 template <class T, class Y>
-DALLE2_INLINE void multiply_rows_to(const T* const* rows, int64 count, const T* packed, int64 run, int64 columns, Y* y,
+DALLE2_APART void multiply_rows_to(const T* const* rows, int64 count, const T* packed, int64 run, int64 columns, Y* y,
                                     int64 stride) {
     GemmTile<T, T, Y> t{};
     t.taps = 1;
     t.steps = run / pair_size<T>;
     t.panel_stride = run * panel_width;
     t.y_stride = stride;
+    alignas(64) float sums[most_tile_rows * most_tile_columns];
+    t.partial = sums;
     const int64 panels = (columns + panel_width - 1) / panel_width;
     for (int64 panel = 0; panel < panels;) {
         const int64 some = next_panels(panels - panel, max_panels), tile_rows = rows_of_panels[some];
         const auto kernel = gemm_tile_of<T, T, Y>(some);
         t.w = packed + panel * t.panel_stride;
+        t.partial_stride = some * panel_width;
         t.columns = columns - panel * panel_width;
         for (int64 m = 0; m < count; m += tile_rows) {
             t.rows = rows + m;
@@ -96,7 +99,7 @@ DALLE2_INLINE void multiply_rows_to(const T* const* rows, int64 count, const T* 
 // sums [keys, width] (+)= xᵀ · y over `steps` queries or pairs of them; x [step][keys][pair],
 // y [panel][step][16][pair].
 template <class T>
-DALLE2_INLINE void multiply_transposed(const T* x, const T* y, int64 steps, int64 keys, int64 width, bool add,
+DALLE2_APART void multiply_transposed(const T* x, const T* y, int64 steps, int64 keys, int64 width, bool add,
                                        float* sums) {
     constexpr int64 pair = pair_size<T>;
     WeightTile<T> t{};
@@ -212,8 +215,8 @@ void attention_task(const AttentionPlan<T>& p, int64 task, char* scratch) {
         multiply_rows(w.rows, count, w.values, p.keys, p.width / panel_width, w.sums);
         for (int64 i = 0; i < count; ++i) {
             const vf inverse = set1(w.inverses[i]);
-            for_vectors(s.head_width, [&](int64 c, auto lanes_used) DALLE2_LAMBDA {
-                store(p.y + at + i * stride + c, load(w.sums + i * p.width + c, lanes_used) * inverse, lanes_used);
+            for_vectors(s.head_width, [&](int64 c, Left left) DALLE2_LAMBDA {
+                store(p.y + at + i * stride + c, load(w.sums + i * p.width + c, left) * inverse, left);
             });
         }
     }
@@ -251,8 +254,8 @@ void attention_backward_task(const AttentionPlan<T>& p, int64 task, char* scratc
             const float lse = p.forward_log_sum_exp[(b * s.heads + head) * s.queries + first + i];
             const vf shift = set1(lse == -std::numeric_limits<float>::infinity() ? 0.0f : lse);
             vf inner = zero();
-            for_vectors(s.head_width, [&](int64 c, auto lanes_used) DALLE2_LAMBDA {
-                inner = fma(load(p.forward_y + at + i * stride + c, lanes_used), load(p.dy + at + i * stride + c, lanes_used),
+            for_vectors(s.head_width, [&](int64 c, Left left) DALLE2_LAMBDA {
+                inner = fma(load(p.forward_y + at + i * stride + c, left), load(p.dy + at + i * stride + c, left),
                             inner);
             });
             const vf mean = set1(sum(inner)), factor = set1(p.scale);

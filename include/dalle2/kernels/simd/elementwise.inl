@@ -1,30 +1,24 @@
 // Element-wise operations on pieces of arrays. Included inside a namespace and a target region.
 
-// Calls body(i, count) for each vector of [0, n); count is lanes, or less for the last.
+// Calls body(i, left) for each vector of [0, n).
 template <class Body>
 DALLE2_INLINE void for_vectors(int64 n, const Body& body) {
-    int64 i = 0;
-    for (; i + lanes <= n; i += lanes) body(i, std::integral_constant<int, lanes>{});
-    if (i < n) body(i, n - i);
+    for (int64 i = 0; i < n; i += lanes) body(i, Left{n - i});
 }
-template <class T>
-DALLE2_INLINE vf load(const T* p, std::integral_constant<int, lanes>) { return load(p); }
-template <class T>
-DALLE2_INLINE void store(T* p, vf a, std::integral_constant<int, lanes>) { store(p, a); }
 
 template <class T>
 void add(int64 n, const T* a, const T* b, T* y) {
-    for_vectors(n, [=](int64 i, auto count) DALLE2_LAMBDA { store(y + i, load(a + i, count) + load(b + i, count), count); });
+    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA { store(y + i, load(a + i, left) + load(b + i, left), left); });
 }
 
 template <class T>
 void scale(int64 n, float factor, const T* x, T* y) {
-    for_vectors(n, [=](int64 i, auto count) DALLE2_LAMBDA { store(y + i, load(x + i, count) * set1(factor), count); });
+    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA { store(y + i, load(x + i, left) * set1(factor), left); });
 }
 
 template <class T, Activation kind>
 DALLE2_INLINE void activate_as(int64 n, const T* x, T* y) {
-    for_vectors(n, [=](int64 i, auto count) DALLE2_LAMBDA { store(y + i, activated<kind>(load(x + i, count)), count); });
+    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA { store(y + i, activated<kind>(load(x + i, left)), left); });
 }
 template <class T>
 void activate(Activation kind, int64 n, const T* x, T* y) {
@@ -38,8 +32,8 @@ void activate(Activation kind, int64 n, const T* x, T* y) {
 
 template <class T, Activation kind>
 DALLE2_INLINE void activate_backward_as(int64 n, const T* x, const T* dy, T* dx) {
-    for_vectors(n, [=](int64 i, auto count) DALLE2_LAMBDA {
-        store(dx + i, load(dy + i, count) * slope<kind>(load(x + i, count)), count);
+    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA {
+        store(dx + i, load(dy + i, left) * slope<kind>(load(x + i, left)), left);
     });
 }
 template <class T>
@@ -61,25 +55,25 @@ void add_rows(int64 rows, int64 n, const T* a, const T* b, T* y) {
 // y [n] = the sum of rows [rows, n], `stride` apart.
 template <class T>
 void sum_rows(int64 rows, int64 stride, int64 n, const T* x, T* y) {
-    for_vectors(n, [=](int64 i, auto count) DALLE2_LAMBDA {
+    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA {
         vf even = zero(), odd = zero();
         int64 row = 0;
         for (; row + 2 <= rows; row += 2) {
-            even = even + load(x + row * stride + i, count);
-            odd = odd + load(x + (row + 1) * stride + i, count);
+            even = even + load(x + row * stride + i, left);
+            odd = odd + load(x + (row + 1) * stride + i, left);
         }
-        if (row < rows) even = even + load(x + row * stride + i, count);
-        store(y + i, even + odd, count);
+        if (row < rows) even = even + load(x + row * stride + i, left);
+        store(y + i, even + odd, left);
     });
 }
 
 // y [n] = factor · (a + b + c + d)
 template <class T>
 void sum_four(int64 n, float factor, const T* a, const T* b, const T* c, const T* d, T* y) {
-    for_vectors(n, [=](int64 i, auto count) DALLE2_LAMBDA {
+    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA {
         store(y + i,
-              set1(factor) * ((load(a + i, count) + load(b + i, count)) + (load(c + i, count) + load(d + i, count))),
-              count);
+              set1(factor) * ((load(a + i, left) + load(b + i, left)) + (load(c + i, left) + load(d + i, left))),
+              left);
     });
 }
 
@@ -100,9 +94,9 @@ void spread_pairs(int64 columns, int64 n, float factor, const T* x, T* y) {
 
 template <class T>
 void from_float(int64 n, const float* x, T* y) {
-    for_vectors(n, [=](int64 i, auto count) DALLE2_LAMBDA { store(y + i, load(x + i, count), count); });
+    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA { store(y + i, load(x + i, left), left); });
 }
 template <class T>
 void to_float(int64 n, const T* x, float* y) {
-    for_vectors(n, [=](int64 i, auto count) DALLE2_LAMBDA { store(y + i, load(x + i, count), count); });
+    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA { store(y + i, load(x + i, left), left); });
 }

@@ -1,5 +1,22 @@
 // Matrix products whose left rows are found through pointers. Included inside a namespace and a target region.
 
+// What is left of a row from a vector on: at least the vector, or less for the last. (Known only as the program runs, so that
+// a loop's body is compiled once.)
+struct Left {
+    int64 count;
+};
+template <class T>
+DALLE2_INLINE vf load(const T* p, Left left) {
+    return left.count >= lanes ? load(p) : load(p, left.count);
+}
+template <class T>
+DALLE2_INLINE void store(T* p, vf a, Left left) {
+    if (left.count >= lanes)
+        store(p, a);
+    else
+        store(p, a, left.count);
+}
+
 template <class T>
 DALLE2_INLINE void clear(T* at, int64 count) {
     std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
@@ -51,8 +68,8 @@ struct ColumnTerms {
     vf bias;
 
     template <class Tile>
-    DALLE2_INLINE ColumnTerms(const Tile& t, int column, int64 left)
-        : bias(t.bias == nullptr ? zero() : left >= lanes ? load(t.bias + column) : load(t.bias + column, left)) {}
+    DALLE2_INLINE ColumnTerms(const Tile& t, int column, Left left)
+        : bias(t.bias == nullptr ? zero() : load(t.bias + column, left)) {}
     template <class Tile>
     DALLE2_INLINE vf result(const Tile&, int, vf sum) const {
         return sum + bias;
@@ -65,8 +82,8 @@ struct ColumnTerms<std::int8_t> {
     vi sums;
 
     using Tile = GemmTile<std::int8_t, Factor<std::int8_t>>;
-    DALLE2_INLINE ColumnTerms(const Tile& t, int column, int64 left)
-        : bias(t.bias == nullptr ? zero() : left >= lanes ? load(t.bias + column) : load(t.bias + column, left)),
+    DALLE2_INLINE ColumnTerms(const Tile& t, int column, Left left)
+        : bias(t.bias == nullptr ? zero() : load(t.bias + column, left)),
           scale(load(t.column_scales + column)),
           sums(load(t.column_sums + column)) {}
     DALLE2_INLINE vf result(const Tile& t, int row, vi sum) const {
@@ -75,7 +92,21 @@ struct ColumnTerms<std::int8_t> {
     }
 };
 
-// y[m][n] = Σ over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs.
+// y of the rows and columns that are wanted, from the tile's sums. (Apart from gemm_tile, so that it is compiled once, not for
+// each number of rows.)
+template <class T, class X, class Y>
+DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
+    for (int column = 0; column < t.columns; column += lanes) {
+        const Left left = {t.columns - column};
+        const ColumnTerms<T> terms(t, column, left);
+        const auto* sums = t.partial + column;
+        auto* to = t.y + column;
+        for (int row = 0; row < t.valid_rows; ++row, sums += t.partial_stride, to += t.y_stride)
+            store(to, terms.result(t, row, load(sums)), left);
+    }
+}
+
+// The sums over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs; then y[m][n].
 template <class T, class X, class Y, int Rows, int Panels>
 void gemm_tile(const GemmTile<T, X, Y>& t) {
     constexpr int per_panel = 16 / lanes, vectors = Panels * per_panel;
@@ -112,24 +143,9 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
             }
         }
     }
-    if (t.y == nullptr) {
-        DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
-            DALLE2_UNROLL for (int j = 0; j < vectors; ++j) store(t.partial + i * t.partial_stride + j * lanes, acc[i][j]);
-        return;
-    }
-    DALLE2_UNROLL for (int j = 0; j < vectors; ++j) {
-        const int64 left = t.columns - j * lanes;
-        if (left <= 0) break;
-        const ColumnTerms<T> terms(t, j * lanes, left);
-        DALLE2_UNROLL for (int i = 0; i < Rows; ++i) {
-            if (i >= t.valid_rows) break;
-            auto* to = t.y + i * t.y_stride + j * lanes;
-            if (left >= lanes)
-                store(to, terms.result(t, i, acc[i][j]));
-            else
-                store(to, terms.result(t, i, acc[i][j]), left);
-        }
-    }
+    DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
+        DALLE2_UNROLL for (int j = 0; j < vectors; ++j) store(t.partial + i * t.partial_stride + j * lanes, acc[i][j]);
+    if (t.y != nullptr) finish_tile(t);
 }
 
 // The kernel that takes n panels at once, n ≤ max_panels.
@@ -231,7 +247,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                     t.rows = rows + m;
                     t.row_ranges = ranges + m;
                     t.valid_rows = std::min(tile_rows, pixels - m);
-                    t.partial = partial + m * t.partial_stride;
+                    t.partial = partial + (plan.chunked() ? m * t.partial_stride : 0);
                     t.y = last ? y + m * plan.out_channels + column : nullptr;
                     kernel(t);
                 }

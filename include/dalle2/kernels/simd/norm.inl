@@ -3,11 +3,11 @@
 // sums[c] = Σ over pixels of (x - center[c])^power, power 1 (without center) or 2. x [pixels, channels]
 template <class T, int power>
 DALLE2_INLINE void channel_moments(int64 pixels, int64 channels, const T* x, const float* center, float* sums) {
-    for_vectors(channels, [=](int64 c, auto count) DALLE2_LAMBDA {
-        const vf middle = power == 2 ? load(center + c, count) : zero();
+    for_vectors(channels, [=](int64 c, Left left) DALLE2_LAMBDA {
+        const vf middle = power == 2 ? load(center + c, left) : zero();
         vf acc[4] = {zero(), zero(), zero(), zero()};
         const auto take = [=](int64 pixel, vf a) DALLE2_LAMBDA {
-            const vf d = load(x + pixel * channels + c, count) - middle;
+            const vf d = load(x + pixel * channels + c, left) - middle;
             return power == 2 ? fma(d, d, a) : a + d;
         };
         int64 pixel = 0;
@@ -18,7 +18,7 @@ DALLE2_INLINE void channel_moments(int64 pixels, int64 channels, const T* x, con
             acc[3] = take(pixel + 3, acc[3]);
         }
         for (; pixel < pixels; ++pixel) acc[0] = take(pixel, acc[0]);
-        store(sums + c, (acc[0] + acc[1]) + (acc[2] + acc[3]), count);
+        store(sums + c, (acc[0] + acc[1]) + (acc[2] + acc[3]), left);
     });
 }
 template <class T>
@@ -36,9 +36,9 @@ DALLE2_INLINE void affine_as(int64 pixels, int64 channels, const T* x, const flo
     for (int64 pixel = 0; pixel < pixels; ++pixel) {
         const T* from = x + pixel * channels;
         T* to = y + pixel * channels;
-        for_vectors(channels, [=](int64 c, auto count) DALLE2_LAMBDA {
-            store(to + c, activated<kind>(fma(load(from + c, count), load(factor + c, count), load(offset + c, count))),
-                  count);
+        for_vectors(channels, [=](int64 c, Left left) DALLE2_LAMBDA {
+            store(to + c, activated<kind>(fma(load(from + c, left), load(factor + c, left), load(offset + c, left))),
+                  left);
         });
     }
 }
@@ -56,23 +56,23 @@ void affine(Activation kind, int64 pixels, int64 channels, const T* x, const flo
 // dz = dy · activation'(x · factor + offset), Σ dz and Σ dz·(x - center) per channel over the pixels
 template <class T, Activation kind>
 DALLE2_INLINE void affine_backward_as(const NormPiece<T>& p) {
-    for_vectors(p.channels, [&p](int64 c, auto count) DALLE2_LAMBDA {
+    for_vectors(p.channels, [&p](int64 c, Left left) DALLE2_LAMBDA {
         const int64 channels = p.channels;
         const T *x = p.x + c, *dy = p.dy + c;
         float* dz = p.dz + c;
-        const vf factor = load(p.factor + c, count), offset = load(p.offset + c, count),
-                 center = load(p.center + c, count);
+        const vf factor = load(p.factor + c, left), offset = load(p.offset + c, left),
+                 center = load(p.center + c, left);
         vf sum = zero(), product = zero();
         for (int64 pixel = 0; pixel < p.pixels; ++pixel) {
-            const vf value = load(x + pixel * channels, count);
-            vf d = load(dy + pixel * channels, count);
+            const vf value = load(x + pixel * channels, left);
+            vf d = load(dy + pixel * channels, left);
             if constexpr (kind != Activation::none) d = d * slope<kind>(fma(value, factor, offset));
-            store(dz + pixel * channels, d, count);
+            store(dz + pixel * channels, d, left);
             sum = sum + d;
             product = fma(d, value - center, product);
         }
-        store(p.sums + c, sum, count);
-        store(p.products + c, product, count);
+        store(p.sums + c, sum, left);
+        store(p.products + c, product, left);
     });
 }
 template <class T>
@@ -91,10 +91,10 @@ void norm_input_gradient(int64 pixels, int64 channels, const float* dz, const T*
                          const float* b, const float* c, T* dx) {
     for (int64 pixel = 0; pixel < pixels; ++pixel) {
         const int64 first = pixel * channels;
-        for_vectors(channels, [=](int64 i, auto count) DALLE2_LAMBDA {
-            const vf d = fma(load(dz + first + i, count), load(a + i, count), load(c + i, count));
-            const vf centered = load(x + first + i, count) - load(center + i, count);
-            store(dx + first + i, fma(centered, load(b + i, count), d), count);
+        for_vectors(channels, [=](int64 i, Left left) DALLE2_LAMBDA {
+            const vf d = fma(load(dz + first + i, left), load(a + i, left), load(c + i, left));
+            const vf centered = load(x + first + i, left) - load(center + i, left);
+            store(dx + first + i, fma(centered, load(b + i, left), d), left);
         });
     }
 }
@@ -105,7 +105,7 @@ void layer_norm(int64 rows, int64 width, float epsilon, const T* x, const float*
                 float* mean, float* inverse_deviation) {
     for (int64 row = 0; row < rows; ++row, x += width, y += width) {
         vf total = zero();
-        for_vectors(width, [&](int64 i, auto count) DALLE2_LAMBDA { total = total + load(x + i, count); });
+        for_vectors(width, [&](int64 i, Left left) DALLE2_LAMBDA { total = total + load(x + i, left); });
         const float center = sum(total) / static_cast<float>(width);
         const vf middle = set1(center);
         vf squares = zero();
@@ -123,9 +123,9 @@ void layer_norm(int64 rows, int64 width, float epsilon, const T* x, const float*
         if (mean) mean[row] = center;
         if (inverse_deviation) inverse_deviation[row] = inverse;
         const vf scaled = set1(inverse);
-        for_vectors(width, [=](int64 k, auto count) DALLE2_LAMBDA {
-            store(y + k, fma((load(x + k, count) - middle) * scaled, load(factor + k, count), load(shift + k, count)),
-                  count);
+        for_vectors(width, [=](int64 k, Left left) DALLE2_LAMBDA {
+            store(y + k, fma((load(x + k, left) - middle) * scaled, load(factor + k, left), load(shift + k, left)),
+                  left);
         });
     }
 }
@@ -139,20 +139,20 @@ void layer_norm_backward(int64 rows, int64 width, const T* x, const float* facto
     for (int64 row = 0; row < rows; ++row, x += width, dy += width, dx += width) {
         const vf middle = set1(mean[row]), inverse = set1(inverse_deviation[row]);
         vf total = zero(), product = zero();
-        for_vectors(width, [&](int64 i, auto count) DALLE2_LAMBDA {
-            const vf gradient = load(dy + i, count), normalized = (load(x + i, count) - middle) * inverse;
-            const vf d = gradient * load(factor + i, count);
+        for_vectors(width, [&](int64 i, Left left) DALLE2_LAMBDA {
+            const vf gradient = load(dy + i, left), normalized = (load(x + i, left) - middle) * inverse;
+            const vf d = gradient * load(factor + i, left);
             total = total + d;
             product = fma(d, normalized, product);
-            store(dscale + i, fma(gradient, normalized, load(dscale + i, count)), count);
-            store(dshift + i, gradient + load(dshift + i, count), count);
+            store(dscale + i, fma(gradient, normalized, load(dscale + i, left)), left);
+            store(dshift + i, gradient + load(dshift + i, left), left);
         });
         const vf average = set1(sum(total) / static_cast<float>(width)),
                  correlation = set1(sum(product) / static_cast<float>(width));
-        for_vectors(width, [=](int64 i, auto count) DALLE2_LAMBDA {
-            const vf normalized = (load(x + i, count) - middle) * inverse;
-            const vf d = load(dy + i, count) * load(factor + i, count) - average;
-            store(dx + i, (d - normalized * correlation) * inverse, count);
+        for_vectors(width, [=](int64 i, Left left) DALLE2_LAMBDA {
+            const vf normalized = (load(x + i, left) - middle) * inverse;
+            const vf d = load(dy + i, left) * load(factor + i, left) - average;
+            store(dx + i, (d - normalized * correlation) * inverse, left);
         });
     }
 }

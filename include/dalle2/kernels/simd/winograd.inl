@@ -56,28 +56,40 @@ DALLE2_INLINE void winograd_output(vf (&m)[6], vf (&to)[4]) {
 // One tile's input: pixels[y·side + x] points to the channels of a pixel → to[element·element_stride + channel].
 template <class T, int Tile>
 void winograd_input_tile(const T* const* pixels, int64 channels, Factor<T>* to, int64 element_stride) {
-    constexpr int side = Tile + 2;
+    constexpr int side = Tile + 2, elements = side * side;
+    // The last channels, where they are less than a vector.
+    T padded[elements][lanes];
+    const T* padded_pixels[elements];
+    Factor<T> short_results[elements][lanes];
+    const int64 left = channels % lanes, whole = channels - left;
+    if (left > 0)
+        for (int element = 0; element < elements; ++element) {
+            clear(padded[element], lanes);
+            std::memcpy(static_cast<void*>(padded[element]), pixels[element] + whole, static_cast<std::size_t>(left) * sizeof(T));
+            padded_pixels[element] = padded[element];
+        }
     for (int64 c = 0; c < channels; c += lanes) {
+        const bool last = c == whole;
+        const T* const* from = last ? padded_pixels : pixels;
+        const int64 from_channel = last ? 0 : c, stride = last ? lanes : element_stride;
+        Factor<T>* at = last ? short_results[0] : to + c;
         vf half[side][side];
         DALLE2_UNROLL for (int x = 0; x < side; ++x) {
             vf column[side], changed[side];
-            DALLE2_UNROLL for (int y = 0; y < side; ++y)
-                column[y] = channels - c >= lanes ? load(pixels[y * side + x] + c) : load(pixels[y * side + x] + c, channels - c);
+            DALLE2_UNROLL for (int y = 0; y < side; ++y) column[y] = load(from[y * side + x] + from_channel);
             winograd_input(column, changed);
             DALLE2_UNROLL for (int y = 0; y < side; ++y) half[y][x] = changed[y];
         }
         DALLE2_UNROLL for (int y = 0; y < side; ++y) {
             vf changed[side];
             winograd_input(half[y], changed);
-            DALLE2_UNROLL for (int x = 0; x < side; ++x) {
-                Factor<T>* at = to + (y * side + x) * element_stride + c;
-                if (channels - c >= lanes)
-                    store(at, changed[x]);
-                else
-                    store(at, changed[x], channels - c);
-            }
+            DALLE2_UNROLL for (int x = 0; x < side; ++x) store(at + (y * side + x) * stride, changed[x]);
         }
     }
+    if (left > 0)
+        for (int element = 0; element < elements; ++element)
+            std::memcpy(static_cast<void*>(to + element * element_stride + whole), short_results[element],
+                        static_cast<std::size_t>(left) * sizeof(Factor<T>));
 }
 
 // The weights of all taps at one place of the packed order.
@@ -107,7 +119,7 @@ DALLE2_INLINE vf load_factors(const T* from, int64 i) {
 
 // One panel's weights, [kernel row][kernel column][channel / pair][16][pair] → to[element][channel / pair][16][pair].
 template <int Tile, class T>
-DALLE2_INLINE void winograd_weight_panel(const T* from, int64 row, int64 channels, const float*, Factor<T>* to,
+DALLE2_APART void winograd_weight_panel(const T* from, int64 row, int64 channels, const float*, Factor<T>* to,
                                          int64 element_stride) {
     constexpr int side = Tile + 2;
     for (int64 i = 0; i < channels * panel_width; i += lanes) {
@@ -132,31 +144,31 @@ DALLE2_INLINE void pack_members(const float* first, const float* second, float* 
 // The same from bytes, [..][channel / 4][16][4], each of which stands for so many times the scale of its output.
 typedef std::int32_t vq __attribute__((vector_size(4 * lanes)));
 template <int Tile>
-DALLE2_INLINE void winograd_weight_panel(const std::int8_t* from, int64 row, int64 channels, const float* scales,
-                                         Factor<bfloat16>* to, int64 element_stride) {
+DALLE2_APART void winograd_weight_panel(const std::int8_t* from, int64 row, int64 channels, const float* scales,
+                                        Factor<bfloat16>* to, int64 element_stride) {
     constexpr int side = Tile + 2;
     alignas(64) Factor<bfloat16> members[side * side][2][16];
-    for (int64 quad = 0; quad < channels / 4; ++quad)
-        DALLE2_UNROLL for (int member = 0; member < 4; ++member) {
-            for (int out = 0; out < 16; out += lanes) {
-                vf taps[3][3], changed[side][side];
-                const vf scale = load(scales + out);
-                DALLE2_UNROLL for (int y = 0; y < 3; ++y)
-                    DALLE2_UNROLL for (int x = 0; x < 3; ++x) {
-                        vq quads;
-                        __builtin_memcpy(&quads, from + y * row + (x * channels / 4 + quad) * 64 + out * 4, sizeof quads);
-                        taps[y][x] = __builtin_convertvector((quads << (24 - 8 * member)) >> 24, vf) * scale;
-                    }
-                winograd_transform_weights<Tile>(taps, changed);
-                DALLE2_UNROLL for (int y = 0; y < side; ++y)
-                    DALLE2_UNROLL for (int x = 0; x < side; ++x)
-                        store(&members[y * side + x][member % 2][out], changed[y][x]);
-            }
-            if (member % 2 == 1)
-                DALLE2_UNROLL for (int element = 0; element < side * side; ++element)
-                    pack_members(members[element][0], members[element][1],
-                                 to + element * element_stride + (2 * quad + member / 2) * 32);
+    for (int64 channel = 0; channel < channels; ++channel) {
+        const int64 quad = channel / 4, member = channel % 4;
+        const int up = static_cast<int>(24 - 8 * member);
+        for (int out = 0; out < 16; out += lanes) {
+            vf taps[3][3], changed[side][side];
+            const vf scale = load(scales + out);
+            DALLE2_UNROLL for (int y = 0; y < 3; ++y)
+                DALLE2_UNROLL for (int x = 0; x < 3; ++x) {
+                    vq quads;
+                    __builtin_memcpy(&quads, from + y * row + (x * channels / 4 + quad) * 64 + out * 4, sizeof quads);
+                    taps[y][x] = __builtin_convertvector((quads << up) >> 24, vf) * scale;
+                }
+            winograd_transform_weights<Tile>(taps, changed);
+            DALLE2_UNROLL for (int y = 0; y < side; ++y)
+                DALLE2_UNROLL for (int x = 0; x < side; ++x)
+                    store(&members[y * side + x][member % 2][out], changed[y][x]);
         }
+        if (member % 2 == 1)
+            for (int element = 0; element < side * side; ++element)
+                pack_members(members[element][0], members[element][1], to + element * element_stride + channel / 2 * 32);
+    }
 }
 
 // One tile's outputs, as far as they are in the picture, from products[element·element_stride + output].
@@ -164,9 +176,10 @@ template <class T, int Tile>
 void winograd_output_tile(const float* products, int64 element_stride, const float* bias, int64 columns, T* y,
                           int64 row_stride, int64 column_stride, int64 valid_rows, int64 valid_columns) {
     constexpr int side = Tile + 2;
+    const int64 rows_wanted = std::min<int64>(Tile, valid_rows), columns_wanted = std::min<int64>(Tile, valid_columns);
     for (int64 c = 0; c < columns; c += lanes) {
-        const int64 left = columns - c;
-        const vf shift = bias == nullptr ? zero() : left >= lanes ? load(bias + c) : load(bias + c, left);
+        const Left left = {columns - c};
+        const vf shift = bias == nullptr ? zero() : load(bias + c, left);
         vf half[Tile][side];
         DALLE2_UNROLL for (int x = 0; x < side; ++x) {
             vf column[side], changed[Tile];
@@ -174,19 +187,15 @@ void winograd_output_tile(const float* products, int64 element_stride, const flo
             winograd_output(column, changed);
             DALLE2_UNROLL for (int i = 0; i < Tile; ++i) half[i][x] = changed[i];
         }
+        alignas(64) float results[Tile][Tile][lanes];
         DALLE2_UNROLL for (int i = 0; i < Tile; ++i) {
             vf changed[Tile];
             winograd_output(half[i], changed);
-            if (i >= valid_rows) break;
-            DALLE2_UNROLL for (int j = 0; j < Tile; ++j) {
-                if (j >= valid_columns) break;
-                T* at = y + i * row_stride + j * column_stride + c;
-                if (left >= lanes)
-                    store(at, changed[j] + shift);
-                else
-                    store(at, changed[j] + shift, left);
-            }
+            DALLE2_UNROLL for (int j = 0; j < Tile; ++j) store(results[i][j], changed[j]);
         }
+        for (int64 i = 0; i < rows_wanted; ++i)
+            for (int64 j = 0; j < columns_wanted; ++j)
+                store(y + i * row_stride + j * column_stride + c, load(results[i][j]) + shift, left);
     }
 }
 
