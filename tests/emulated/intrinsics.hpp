@@ -1,0 +1,175 @@
+// The AVX-512, VNNI and bfloat16 instructions that the kernels use, in plain C++, for processors
+// without them. SIMDe has most; what its Debian package lacks, or gets wrong, is below. In the
+// place of <immintrin.h>: see run.sh.
+#pragma once
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/svml.h>
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace emulated {
+
+// A vector as its elements, and back.
+template <class E, class V>
+std::array<E, sizeof(V) / sizeof(E)> elements(V v) {
+    return std::bit_cast<std::array<E, sizeof(V) / sizeof(E)>>(v);
+}
+template <class V, class E, std::size_t n>
+V vector_of(const std::array<E, n>& from) {
+    return std::bit_cast<V>(from);
+}
+
+// to[i] = f(from[i])
+template <class V, class To, class From, class Vector, class Function>
+V map(Vector from, Function f) {
+    std::array<To, sizeof(Vector) / sizeof(From)> to{};
+    const auto values = elements<From>(from);
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] = f(values[i]);
+    return vector_of<V>(to);
+}
+
+inline float widened(std::uint16_t half) { return std::bit_cast<float>(std::uint32_t{half} << 16); }
+// To nearest, ties to even; NaN stays NaN.
+inline std::uint16_t narrowed(float a) {
+    const auto bits = std::bit_cast<std::uint32_t>(a);
+    return static_cast<std::uint16_t>(
+        (std::isnan(a) ? bits | 0x400000 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// VDPBF16PS: the second of a pair is added first.
+inline simde__m512 dpbf16(simde__m512 sums, simde__m512i a, simde__m512i b) {
+    auto s = elements<float>(sums);
+    const auto x = elements<std::uint16_t>(a), y = elements<std::uint16_t>(b);
+    for (std::size_t i = 0; i < s.size(); ++i)
+        for (std::size_t member : {2 * i + 1, 2 * i})
+            s[i] = s[i] + widened(x[member]) * widened(y[member]);
+    return vector_of<simde__m512>(s);
+}
+inline __m256i cvtneps_pbh(simde__m512 a) {
+    return map<__m256i, std::uint16_t, float>(a, narrowed);
+}
+
+inline __m256i cvtepi32_epi16(simde__m512i a) {
+    return map<__m256i, std::int16_t, std::int32_t>(
+        a, [](std::int32_t v) { return static_cast<std::int16_t>(v); });
+}
+inline __m128i cvtepi32_epi8(simde__m512i a) {
+    return map<__m128i, std::int8_t, std::int32_t>(
+        a, [](std::int32_t v) { return static_cast<std::int8_t>(v); });
+}
+inline simde__m512 cvtepi32_ps(simde__m512i a) {
+    return map<simde__m512, float, std::int32_t>(
+        a, [](std::int32_t v) { return static_cast<float>(v); });
+}
+inline simde__m512i cvttps_epi32(simde__m512 a) {
+    return map<simde__m512i, std::int32_t, float>(
+        a, [](float v) { return static_cast<std::int32_t>(v); });
+}
+inline simde__m512i cvtepu16_epi32(__m256i a) {
+    return map<simde__m512i, std::int32_t, std::uint16_t>(
+        a, [](std::uint16_t v) { return std::int32_t{v}; });
+}
+inline simde__m512 round_to_integer(simde__m512 a) {
+    return map<simde__m512, float, float>(a, [](float v) { return std::nearbyint(v); });
+}
+inline simde__m512 scalef(simde__m512 a, simde__m512 powers) {
+    auto values = elements<float>(a);
+    const auto n = elements<float>(powers);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = n[i] < -1000 ? 0.0f : std::ldexp(values[i], static_cast<int>(std::floor(n[i])));
+    return vector_of<simde__m512>(values);
+}
+
+// Memory, as far as a mask allows: what it hides is not touched.
+template <class E, class V>
+V load_some(unsigned mask, const void* from) {
+    std::array<E, sizeof(V) / sizeof(E)> values{};
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (mask >> i & 1)
+            std::memcpy(&values[i], static_cast<const char*>(from) + i * sizeof(E), sizeof(E));
+    return vector_of<V>(values);
+}
+template <class E, class V>
+void store_some(void* to, unsigned mask, V a) {
+    const auto values = elements<E>(a);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (mask >> i & 1)
+            std::memcpy(static_cast<char*>(to) + i * sizeof(E), &values[i], sizeof(E));
+}
+inline simde__m512 gather(simde__m512i indices, const void* base, int scale) {
+    const auto index = elements<std::int32_t>(indices);
+    std::array<float, 16> values{};
+    for (std::size_t i = 0; i < 16; ++i)
+        std::memcpy(&values[i], static_cast<const char*>(base) + std::int64_t{index[i]} * scale,
+                    sizeof(float));
+    return vector_of<simde__m512>(values);
+}
+
+inline float reduce_add(simde__m512 a) {
+    auto values = elements<float>(a);
+    for (std::size_t half = 8; half > 0; half /= 2)
+        for (std::size_t i = 0; i < half; ++i) values[i] += values[i + half];
+    return values[0];
+}
+inline float reduce_max(simde__m512 a) {
+    float most = elements<float>(a)[0];
+    for (float value : elements<float>(a)) most = value > most ? value : most;
+    return most;
+}
+
+// Quarters of a, a, b, b, as two bits each of `choice` say.
+inline simde__m512 shuffle_quarters(simde__m512 a, simde__m512 b, unsigned choice) {
+    const auto x = elements<float>(a), y = elements<float>(b);
+    std::array<float, 16> to{};
+    for (std::size_t quarter = 0; quarter < 4; ++quarter)
+        for (std::size_t i = 0; i < 4; ++i)
+            to[4 * quarter + i] = (quarter < 2 ? x : y)[4 * (choice >> (2 * quarter) & 3) + i];
+    return vector_of<simde__m512>(to);
+}
+
+inline simde__m512i madd_epi16(simde__m512i a, simde__m512i b) {
+    const auto x = elements<std::int16_t>(a), y = elements<std::int16_t>(b);
+    std::array<std::int32_t, 16> sums{};
+    for (std::size_t i = 0; i < 32; ++i) sums[i / 2] += x[i] * y[i];
+    return vector_of<simde__m512i>(sums);
+}
+// VPDPBUSD of 32 bytes.
+inline __m256i dpbusd(__m256i sums, __m256i a, __m256i b) {
+    auto s = elements<std::int32_t>(sums);
+    const auto x = elements<std::uint8_t>(a);
+    const auto y = elements<std::int8_t>(b);
+    for (std::size_t i = 0; i < 32; ++i) s[i / 4] += x[i] * y[i];
+    return vector_of<__m256i>(s);
+}
+
+}  // namespace emulated
+
+#undef _mm512_dpbf16_ps
+#undef _mm512_madd_epi16
+#undef _mm512_roundscale_ps
+#undef _mm512_scalef_ps
+#define _mm256_dpbusd_avx_epi32(sums, a, b) emulated::dpbusd(sums, a, b)
+#define _mm256_mask_storeu_epi16(p, mask, a) emulated::store_some<std::uint16_t>(p, mask, a)
+#define _mm256_maskz_loadu_epi16(mask, p) emulated::load_some<std::uint16_t, __m256i>(mask, p)
+#define _mm512_cvtepi32_epi16(a) emulated::cvtepi32_epi16(a)
+#define _mm512_cvtepi32_epi8(a) emulated::cvtepi32_epi8(a)
+#define _mm512_cvtepi32_ps(a) emulated::cvtepi32_ps(a)
+#define _mm512_cvtepu16_epi32(a) emulated::cvtepu16_epi32(a)
+#define _mm512_cvtneps_pbh(a) emulated::cvtneps_pbh(a)
+#define _mm512_cvttps_epi32(a) emulated::cvttps_epi32(a)
+#define _mm512_dpbf16_ps(sums, a, b) emulated::dpbf16(sums, (simde__m512i)(a), (simde__m512i)(b))
+#define _mm512_i32gather_ps(indices, base, scale) emulated::gather(indices, base, scale)
+#define _mm512_madd_epi16(a, b) emulated::madd_epi16(a, b)
+#define _mm512_mask_storeu_ps(p, mask, a) emulated::store_some<float>(p, mask, a)
+#define _mm512_maskz_loadu_ps(mask, p) emulated::load_some<float, simde__m512>(mask, p)
+#define _mm512_reduce_add_ps(a) emulated::reduce_add(a)
+#define _mm512_reduce_max_ps(a) emulated::reduce_max(a)
+#define _mm512_roundscale_ps(a, mode) emulated::round_to_integer(a)
+#define _mm512_scalef_ps(a, powers) emulated::scalef(a, powers)
+#define _mm512_shuffle_f32x4(a, b, choice) emulated::shuffle_quarters(a, b, choice)
