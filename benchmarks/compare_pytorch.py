@@ -11,11 +11,14 @@ which); ONNX Runtime (with onnx) and OpenVINO are measured where they can be imp
 Each case is one network (or the whole pipeline) in one precision. All programs load it and stay; then, round
 for round, each runs once (several times when it is short). A ratio is a rival's seconds divided by those of
 dalle2 in the same round: above 1, dalle2 is faster. Printed are minimum, median and maximum over the rounds, and
-how far each output is from PyTorch's in float32. A rival that cannot run a case is left out, with its reason. The
-exit status is 3 when an output of dalle2 is wrong.
+how far each output is from PyTorch's in float32. A rival that cannot run a case is left out, with its reason. Each
+case has a process of its own, so that what a library keeps of one does not fill the memory of the next. The exit
+status is 3 when an output of dalle2 is wrong, 1 when a case broke off (at the model's full size PyTorch may want
+more memory than there is).
 
 With dalle2 in bfloat16 or int8 the rivals run in bfloat16. A processor without instructions for it makes that
 slow, and a user there would choose float32: with --best-precision they run in both, and the best of them counts.
+(A network that takes PyTorch seconds in float32 is not run in bfloat16 there at all: it could take an hour.)
 
 The text of the cases has as many real tokens as --prompt-tokens says, padded to the model's length. As in the
 pipelines, PyTorch computes the padding and hides it, and dalle2 leaves it away; and what is the same in every step
@@ -30,6 +33,7 @@ import argparse
 import functools
 import gc
 import json
+import multiprocessing
 import os
 import pathlib
 import statistics
@@ -439,6 +443,16 @@ def rivals_of(precision, arguments):
     return sorted(rivals, key=lambda rival: rival[2] != "float32" and rival[1] in ("eager", "compiled"))
 
 
+def too_slow_in_bfloat16(once):
+    """Why PyTorch need not be tried in bfloat16 after what it took `once` in float32, or nothing."""
+    import torch
+
+    took = min((seconds for name, seconds in once.items() if is_pytorch(name)), default=0.0)
+    if took > PATIENCE and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return f"this processor does not multiply bfloat16, and float32 takes {took:.1f} s already"
+    return None
+
+
 def leave_out_hopeless(contenders, once, failed):
     """Without instructions for it, bfloat16 may take a hundred times as long."""
     once = {name: seconds for name, seconds in once.items() if is_pytorch(name)}
@@ -465,6 +479,11 @@ def compare_network(case, precision, arguments):
         ours.load(case, inputs, steps_of(arguments.model).get(case.network, 1))
         contenders["dalle2"] = ours
         for name, kind, theirs in rivals_of(precision, arguments):
+            if arguments.best_precision and kind in ("eager", "compiled") and theirs == "bfloat16":
+                reason = too_slow_in_bfloat16(once)
+                if reason is not None:
+                    failed[name] = reason
+                    continue
             if kind in ("eager", "compiled") and theirs != module_precision:
                 module = None
                 gc.collect()
@@ -733,6 +752,27 @@ def estimate(entries, arguments):
 # --- Main ---------------------------------------------------------------------------------------
 
 
+def in_a_process(compare, name, precision, *others):
+    """What compare(*others) returns; where it broke off, an entry that says so."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=lambda: sender.send(compare(*others)))
+    process.start()
+    sender.close()
+    try:
+        entry = receiver.recv()
+    except EOFError:
+        entry = None
+    process.join()
+    if entry is None:
+        reason = f"signal {-process.exitcode}" if process.exitcode < 0 else f"exit status {process.exitcode}"
+        if process.exitcode == -9:
+            reason += ", as when memory runs out"
+        entry = {"case": name, "precision": precision, "broke_off": reason}
+        say(f"{name}, {precision}: broke off ({reason})")
+    return entry
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
@@ -805,16 +845,16 @@ def main():
     for case in cases:
         for precision in arguments.precisions:
             if case.name in chosen:
-                entries.append(compare_network(case, precision, arguments))
+                entries.append(in_a_process(compare_network, case.name, precision, case, precision, arguments))
                 save()
-                gc.collect()
     if "picture" in chosen:
         for precision in arguments.precisions:
-            entries.append(compare_pictures(precision, arguments))
+            entries.append(in_a_process(compare_pictures, "picture", precision, precision, arguments))
             save()
-            gc.collect()
     entries += estimate(entries, arguments)
     save()
+    if any("broke_off" in entry for entry in entries):
+        return 1
     return 0 if all(entry.get("agree", True) for entry in entries) else WRONG
 
 
