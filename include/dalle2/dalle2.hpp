@@ -35,6 +35,7 @@
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
 #include <dalle2/core/finite.hpp>
+#include <dalle2/core/float16.hpp>
 #include <dalle2/core/float8.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/core/stop_scope.hpp>

@@ -325,16 +325,21 @@ TEST_CASE_TEMPLATE("a linear layer is a product of matrices, and adds its weight
 }
 
 TEST_CASE_TEMPLATE("packed weights unpack to what they were", T, float, bfloat16, double) {
-    const Data<T> d({.in_channels = 19,
-                     .out_channels = 35,
-                     .kernel_height = 3,
-                     .kernel_width = 2,
-                     .padding = 1});
-    const auto packed = kernels::pack_weights<T>(d.w.data(), 35, 19, 3, 2);
-    std::vector<Accumulator<T>> back(d.w.size());
-    kernels::unpack_weights(packed, back.data());
-    CHECK(same_bits(back, d.w));
-    CHECK(packed.bytes() >= static_cast<int64>(d.w.size() * sizeof(T)));
+    for_each_isa([] {
+        for (const Conv2dShape& s :
+             {Conv2dShape{1, 1, 1, 19, 35, 3, 2, 1, 1}, Conv2dShape{1, 1, 1, 32, 35, 3, 3, 1, 1},
+              Conv2dShape{1, 1, 1, 48, 32, 1, 1, 1, 0}, Conv2dShape{1, 1, 1, 16, 16, 2, 3, 1, 0},
+              Conv2dShape{1, 1, 1, 16, 17, 5, 5, 1, 2}}) {
+            CAPTURE(s.in_channels);
+            const Data<T> d(s);
+            const auto packed = kernels::pack_weights<T>(d.w.data(), s.out_channels, s.in_channels,
+                                                         s.kernel_height, s.kernel_width);
+            std::vector<Accumulator<T>> back(d.w.size());
+            kernels::unpack_weights(packed, back.data());
+            CHECK(same_bits(back, d.w));
+            CHECK(packed.bytes() >= static_cast<int64>(d.w.size() * sizeof(T)));
+        }
+    });
 }
 
 TEST_CASE_TEMPLATE("convolutions give the same bits for any number of threads", T, float,

@@ -15,6 +15,7 @@
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/error.hpp>
+#include <dalle2/core/float16.hpp>
 #include <dalle2/core/float8.hpp>
 
 namespace dalle2 {
@@ -128,7 +129,7 @@ inline void to_floats(DType dtype, std::span<const std::byte> bytes, float* valu
     switch (dtype) {
         case DType::f64: return detail::convert_to_float<double>(bytes, values);
         case DType::f32: return detail::convert_to_float<float>(bytes, values);
-        case DType::f16: return detail::convert_to_float<float16>(bytes, values);
+        case DType::f16: return float16_to_float(bytes.data(), bytes.size() / 2, values);
         case DType::bf16: return detail::convert_to_float<bfloat16>(bytes, values);
         case DType::i64: return detail::convert_to_float<std::int64_t>(bytes, values);
         case DType::i32: return detail::convert_to_float<std::int32_t>(bytes, values);
