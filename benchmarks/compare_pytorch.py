@@ -41,6 +41,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import types
 import warnings
 
@@ -353,6 +354,7 @@ class Dalle2(Rival):
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+        self.folder.cleanup()
 
 
 # --- Measuring ----------------------------------------------------------------------------------
@@ -753,15 +755,27 @@ def estimate(entries, arguments):
 
 
 def in_a_process(compare, name, precision, *others):
-    """What compare(*others) returns; where it broke off, an entry that says so."""
+    """What compare(*others) returns; where it broke off, an entry that says so.
+
+    This process itself must not compute with PyTorch before: a fork would have the locks of its threads, and not
+    the threads.
+    """
+
+    def run():
+        try:
+            sender.send(compare(*others))
+        except Exception as error:
+            traceback.print_exc()
+            sender.send({"case": name, "precision": precision, "broke_off": reason_of(error)})
+
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=lambda: sender.send(compare(*others)))
+    process = context.Process(target=run)
     process.start()
     sender.close()
     try:
         entry = receiver.recv()
-    except EOFError:
+    except (EOFError, OSError):
         entry = None
     process.join()
     if entry is None:
@@ -769,7 +783,8 @@ def in_a_process(compare, name, precision, *others):
         if process.exitcode == -9:
             reason += ", as when memory runs out"
         entry = {"case": name, "precision": precision, "broke_off": reason}
-        say(f"{name}, {precision}: broke off ({reason})")
+    if "broke_off" in entry:
+        say(f"{name}, {precision}: broke off ({entry['broke_off']})")
     return entry
 
 
@@ -853,7 +868,10 @@ def main():
             save()
     entries += estimate(entries, arguments)
     save()
-    if any("broke_off" in entry for entry in entries):
+    broken = [f"{entry['case']}, {entry['precision']}: {entry['broke_off']}" for entry in entries
+              if "broke_off" in entry]
+    if broken:
+        say(f"broke off: {'; '.join(broken)}")
         return 1
     return 0 if all(entry.get("agree", True) for entry in entries) else WRONG
 

@@ -56,6 +56,10 @@ inline void add_stages(const Json& report, Found& found) {
 inline void add_comparison(const Json& report, Found& found) {
     for (const Json& row : report.at("cases")) {
         const std::string name = "compare/" + text(row, "precision") + "/" + text(row, "case");
+        if (row.contains("broke_off")) {
+            found.failures[name] = "broke off: " + text(row, "broke_off");
+            continue;
+        }
         if (!row.value("agree", true)) {
             found.failures[name] = row.value("wrong", "a case that it is made of is wrong");
             continue;

@@ -52,8 +52,10 @@ TEST_CASE("a wrong output and a benchmark that failed are told, and no ratio cou
     const Found compared = found_in(R"({"cases": [
         {"case": "prior", "precision": "int8", "agree": false, "wrong": "far off",
          "vs_pytorch": {"median": 9}, "contenders": {"openvino": {"ratio": {"median": 9}}}},
+        {"case": "super_res_first", "precision": "int8", "broke_off": "signal 9"},
         {"case": "decoder", "precision": "int8", "agree": true, "vs_pytorch": {"median": 2}}]})");
-    CHECK(compared.failures == Failures{{"compare/int8/prior", "far off"}});
+    CHECK(compared.failures == Failures{{"compare/int8/prior", "far off"},
+                                        {"compare/int8/super_res_first", "broke off: signal 9"}});
     CHECK(compared.ratios == Ratios{{"compare/int8/decoder/pytorch", 2}});
 
     const Found targets = found_in(R"({"targets": {

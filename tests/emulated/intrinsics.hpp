@@ -82,7 +82,9 @@ inline simde__m512 scalef(simde__m512 a, simde__m512 powers) {
     auto values = elements<float>(a);
     const auto n = elements<float>(powers);
     for (std::size_t i = 0; i < values.size(); ++i)
-        values[i] = n[i] < -1000 ? 0.0f : std::ldexp(values[i], static_cast<int>(std::floor(n[i])));
+        values[i] = std::isnan(n[i])  ? n[i]
+                    : n[i] < -1000.0f ? 0.0f
+                                      : std::ldexp(values[i], static_cast<int>(std::floor(n[i])));
     return vector_of<simde__m512>(values);
 }
 
@@ -150,10 +152,25 @@ inline __m256i dpbusd(__m256i sums, __m256i a, __m256i b) {
 
 }  // namespace emulated
 
+#undef _mm256_dpbusd_avx_epi32
+#undef _mm256_mask_storeu_epi16
+#undef _mm256_maskz_loadu_epi16
+#undef _mm512_cvtepi32_epi16
+#undef _mm512_cvtepi32_epi8
+#undef _mm512_cvtepi32_ps
+#undef _mm512_cvtepu16_epi32
+#undef _mm512_cvtneps_pbh
+#undef _mm512_cvttps_epi32
 #undef _mm512_dpbf16_ps
+#undef _mm512_i32gather_ps
 #undef _mm512_madd_epi16
+#undef _mm512_mask_storeu_ps
+#undef _mm512_maskz_loadu_ps
+#undef _mm512_reduce_add_ps
+#undef _mm512_reduce_max_ps
 #undef _mm512_roundscale_ps
 #undef _mm512_scalef_ps
+#undef _mm512_shuffle_f32x4
 #define _mm256_dpbusd_avx_epi32(sums, a, b) emulated::dpbusd(sums, a, b)
 #define _mm256_mask_storeu_epi16(p, mask, a) emulated::store_some<std::uint16_t>(p, mask, a)
 #define _mm256_maskz_loadu_epi16(mask, p) emulated::load_some<std::uint16_t, __m256i>(mask, p)

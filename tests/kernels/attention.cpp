@@ -59,8 +59,8 @@ struct Attention {
 
 // batch, queries, keys, heads, head width
 const std::vector<AttentionShape> shapes = {
-    {1, 1, 1, 1, 2},    {2, 5, 7, 2, 6},     {1, 17, 33, 3, 16},
-    {2, 13, 20, 1, 32}, {1, 100, 37, 2, 20}, {1, 3, 5, 1, 7},
+    {1, 1, 1, 1, 2},     {2, 5, 7, 2, 6}, {1, 17, 33, 3, 16}, {2, 13, 20, 1, 32},
+    {1, 100, 37, 2, 20}, {1, 3, 5, 1, 7}, {1, 7, 5, 1, 80},   {1, 7, 5, 1, 1024},
 };
 
 // The largest difference, in units of `allowed`.

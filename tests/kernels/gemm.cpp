@@ -328,7 +328,7 @@ TEST_CASE_TEMPLATE("packed weights unpack to what they were", T, float, bfloat16
     for_each_isa([] {
         for (const Conv2dShape& s :
              {Conv2dShape{1, 1, 1, 19, 35, 3, 2, 1, 1}, Conv2dShape{1, 1, 1, 32, 35, 3, 3, 1, 1},
-              Conv2dShape{1, 1, 1, 48, 32, 1, 1, 1, 0}, Conv2dShape{1, 1, 1, 16, 16, 2, 3, 1, 0},
+              Conv2dShape{1, 1, 1, 48, 32, 1, 1, 1, 0}, Conv2dShape{1, 2, 3, 16, 16, 2, 3, 1, 0},
               Conv2dShape{1, 1, 1, 16, 17, 5, 5, 1, 2}}) {
             CAPTURE(s.in_channels);
             const Data<T> d(s);

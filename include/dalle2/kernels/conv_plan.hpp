@@ -36,11 +36,15 @@ struct GemmTile {
     int64 x_offset, x_tap_stride, w_tap_stride, panel_stride;
     int64 taps, steps;  // per tap, in pairs where T is multiplied in pairs
     const T* w;
-    // [rows, partial_stride]: where the sums go, and where those are that other calls began
+    // [rows, partial_stride]: where the sums go, whole or not, and where those are that other calls
+    // began
     typename Product<T>::Sum* partial;
     int64 partial_stride;
     bool add_to_partial;
-    Y* y;  // what the sums become when they are whole; null before
+    // Where the results go; null while the sums are not whole, or where they are all that is
+    // wanted.
+    Y* y;
+    // How many of the tile's own rows and columns are wanted.
     int64 y_stride, valid_rows, columns;
     const float* bias;  // of the first column; may be null
     // Of int8 alone: for each row what its whole numbers stand for, for each column the scale and

@@ -95,7 +95,7 @@ struct VectorKernels<std::int8_t> {
 
 #define DALLE2_INLINE inline __attribute__((always_inline))
 #define DALLE2_LAMBDA __attribute__((always_inline))
-// What several functions call, and is not worth compiling in each of them.
+// Of templates alone: what is not worth compiling in each function that calls it.
 #define DALLE2_APART __attribute__((noinline))
 #if defined(__clang__)
 #define DALLE2_UNROLL _Pragma("unroll")

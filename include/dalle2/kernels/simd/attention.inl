@@ -71,7 +71,7 @@ DALLE2_APART void multiply_rows(const T* const* rows, int64 count, const T* pack
 // y [count, columns], `stride` apart, = rows · packed. (For the gradient.)
 template <class T, class Y>
 DALLE2_APART void multiply_rows_to(const T* const* rows, int64 count, const T* packed, int64 run, int64 columns, Y* y,
-                                    int64 stride) {
+                                   int64 stride) {
     GemmTile<T, T, Y> t{};
     t.taps = 1;
     t.steps = run / pair_size<T>;
@@ -85,7 +85,7 @@ DALLE2_APART void multiply_rows_to(const T* const* rows, int64 count, const T* p
         const auto kernel = gemm_tile_of<T, T, Y>(some);
         t.w = packed + panel * t.panel_stride;
         t.partial_stride = some * panel_width;
-        t.columns = columns - panel * panel_width;
+        t.columns = std::min(columns - panel * panel_width, some * panel_width);
         for (int64 m = 0; m < count; m += tile_rows) {
             t.rows = rows + m;
             t.valid_rows = std::min(tile_rows, count - m);
@@ -100,7 +100,7 @@ DALLE2_APART void multiply_rows_to(const T* const* rows, int64 count, const T* p
 // y [panel][step][16][pair].
 template <class T>
 DALLE2_APART void multiply_transposed(const T* x, const T* y, int64 steps, int64 keys, int64 width, bool add,
-                                       float* sums) {
+                                      float* sums) {
     constexpr int64 pair = pair_size<T>;
     WeightTile<T> t{};
     t.groups = t.rows = 1;

@@ -7,11 +7,13 @@ struct Left {
 };
 template <class T>
 DALLE2_INLINE vf load(const T* p, Left left) {
-    return left.count >= lanes ? load(p) : load(p, left.count);
+    if (left.count >= lanes) [[likely]]
+        return load(p);
+    return load(p, left.count);
 }
 template <class T>
 DALLE2_INLINE void store(T* p, vf a, Left left) {
-    if (left.count >= lanes)
+    if (left.count >= lanes) [[likely]]
         store(p, a);
     else
         store(p, a, left.count);
@@ -62,7 +64,7 @@ DALLE2_INLINE void gather_outputs(const float* from, int64 stride, int64 count, 
     for (int64 i = 0; i < panel_width; ++i) to[i] = i < count ? from[i * stride] : 0.0f;
 }
 
-// What makes results of the sums of some columns, the last `left` of which may be missing.
+// What makes results of the sums of some columns, of which there are `left`.
 template <class T>
 struct ColumnTerms {
     vf bias;
@@ -96,12 +98,14 @@ struct ColumnTerms<std::int8_t> {
 // each number of rows.)
 template <class T, class X, class Y>
 DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
-    for (int column = 0; column < t.columns; column += lanes) {
-        const Left left = {t.columns - column};
+    // (Kept here: the compiler has to think that a store of y changes t.)
+    const int64 columns = t.columns, valid_rows = t.valid_rows, partial_stride = t.partial_stride, y_stride = t.y_stride;
+    for (int column = 0; column < columns; column += lanes) {
+        const Left left = {columns - column};
         const ColumnTerms<T> terms(t, column, left);
         const auto* sums = t.partial + column;
         auto* to = t.y + column;
-        for (int row = 0; row < t.valid_rows; ++row, sums += t.partial_stride, to += t.y_stride)
+        for (int row = 0; row < valid_rows; ++row, sums += partial_stride, to += y_stride)
             store(to, terms.result(t, row, load(sums)), left);
     }
 }
@@ -109,6 +113,7 @@ DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
 // The sums over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs; then y[m][n].
 template <class T, class X, class Y, int Rows, int Panels>
 void gemm_tile(const GemmTile<T, X, Y>& t) {
+    static_assert(Rows <= most_tile_rows && Panels * panel_width <= most_tile_columns);
     constexpr int per_panel = 16 / lanes, vectors = Panels * per_panel;
     constexpr int step = static_cast<int>(pair_size<T>);
     using Sums = decltype(load(t.partial));

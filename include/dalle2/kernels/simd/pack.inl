@@ -1,6 +1,6 @@
 // Packing of weights. Included inside a namespace and a target region.
 
-// Inputs that are packed together, where all is even: see pack_whole_panel.
+// Inputs that are packed together, where none are left over: see pack_whole_panel.
 inline constexpr int64 whole_inputs = 16, most_whole_taps = 9;
 
 // Sixteen outputs of w [16, in, kernel_height, kernel_width], sixteen inputs at a time: in squares of sixteen outputs by

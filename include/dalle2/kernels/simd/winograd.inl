@@ -120,7 +120,7 @@ DALLE2_INLINE vf load_factors(const T* from, int64 i) {
 // One panel's weights, [kernel row][kernel column][channel / pair][16][pair] → to[element][channel / pair][16][pair].
 template <int Tile, class T>
 DALLE2_APART void winograd_weight_panel(const T* from, int64 row, int64 channels, const float*, Factor<T>* to,
-                                         int64 element_stride) {
+                                        int64 element_stride) {
     constexpr int side = Tile + 2;
     for (int64 i = 0; i < channels * panel_width; i += lanes) {
         vf taps[3][3], changed[side][side];
