@@ -23,8 +23,10 @@ int main(int argc, char** argv) try {
     std::vector<std::string> reports;
     std::string table_file = DALLE2_SOURCE_DIR "/benchmarks/expected.json";
     bool update = false;
-    app.add_option("REPORT", reports,
-                   "what kernels, stages, compare_pytorch.py or targets.sh wrote with --json")
+    app.add_option(
+           "REPORT", reports,
+           "what kernels, stages, compare_pytorch.py or targets.sh wrote with --json; of several "
+           "runs the best of each ratio counts")
         ->required();
     app.add_option("--expected", table_file, "the table")->capture_default_str();
     app.add_flag("--update", update, "store what was found in the table, and compare nothing");

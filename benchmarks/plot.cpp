@@ -93,24 +93,31 @@ std::string percent(double share) {
 std::string draw(const Json& report, const std::vector<Layer>& layers) {
     const std::map<std::string, const char*> colors = {
         {"float32", "#4477aa"}, {"bfloat16", "#66aa77"}, {"int8", "#ddaa33"}};
-    constexpr double left = 250, full = 480, bar = 9, gap = 8, top = 74, bottom = 26;
-    double height = top + bottom, most = 1.1;
+    constexpr double full = 480, bar = 9, gap = 8, top = 74, bottom = 26, letter = 7.2;
+    double left = 0, height = top + bottom, most = 1.1;
+    std::vector<std::string> scalars;  // in the order of their bars
     for (const Layer& layer : layers) {
+        left = std::max(left, 16 + letter * static_cast<double>(layer.name.size()));
+        for (const Bar& one : layer.bars)
+            if (std::find(scalars.begin(), scalars.end(), one.scalar) == scalars.end())
+                scalars.push_back(one.scalar);
         height += static_cast<double>(layer.bars.size()) * bar + gap;
         for (const Bar& one : layer.bars) most = std::max({most, one.share, one.pytorch});
     }
     const double last = left + full * most;
     Svg svg(last + 50, height);
+    const int threads = report.value("threads", 0);
     svg.text(16, 24,
              "Share of the peak that the registers alone reach, forward pass; " +
-                 report.value("isa", std::string("?")) + ", " +
-                 std::to_string(report.value("threads", 0)) + " threads");
+                 report.value("isa", std::string("?")) + ", " + std::to_string(threads) +
+                 (threads == 1 ? " thread" : " threads"));
     double x = 16;
-    for (const auto& [scalar, peak] : report.at("peak").items()) {
+    for (const std::string& scalar : scalars) {
+        const double peak = report.at("peak").at(scalar);
         const auto color = colors.find(scalar);
         svg.rectangle(x, 38, 12, 12, color == colors.end() ? "#999999" : color->second);
         const std::string words =
-            scalar + ", peak " + std::to_string(std::lround(peak.get<double>())) + " GFLOP/s";
+            scalar + ", peak " + std::to_string(std::lround(peak)) + " GFLOP/s";
         svg.text(x + 17, 48, words);
         x += 40 + 6.5 * static_cast<double>(words.size());
     }

@@ -1,6 +1,7 @@
 // The ratios in a benchmark's JSON, and whether they are what a stored table expects.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
@@ -87,8 +88,10 @@ inline void add_targets(const Json& report, Found& found) {
 }  // namespace detail
 
 // Adds what is in the JSON of kernels, stages, compare_pytorch.py or targets.sh, which `path` names
-// in errors. Throws FormatError for another file.
-inline void add_report(const Json& report, const std::string& path, Found& found) {
+// in errors. Of a ratio that is there already the larger one stays: on a busy machine the best of
+// several runs says what the program can do. Throws FormatError for another file.
+inline void add_report(const Json& report, const std::string& path, Found& all) {
+    Found found;
     try {
         if (report.contains("layers"))
             detail::add_kernels(report, found);
@@ -105,6 +108,11 @@ inline void add_report(const Json& report, const std::string& path, Found& found
     } catch (const Json::exception& error) {
         throw FormatError(path + " is not as a benchmark writes it: " + error.what());
     }
+    for (const auto& [name, ratio] : found.ratios) {
+        const auto [at, is_new] = all.ratios.emplace(name, ratio);
+        if (!is_new) at->second = std::max(at->second, ratio);
+    }
+    all.failures.merge(found.failures);
 }
 
 struct Expectation {

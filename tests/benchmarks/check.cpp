@@ -68,6 +68,16 @@ TEST_CASE("a wrong output and a benchmark that failed are told, and no ratio cou
     CHECK(targets.ratios.empty());
 }
 
+TEST_CASE("of several runs the best of each ratio counts") {
+    Found all;
+    for (const char* report :
+         {R"({"layers": [{"layer": "a", "scalar": "float32", "forward": {"share": 0.5}}]})",
+          R"({"layers": [{"layer": "a", "scalar": "float32", "forward": {"share": 0.9}}]})",
+          R"({"layers": [{"layer": "a", "scalar": "float32", "forward": {"share": 0.7}}]})"})
+        add_report(dalle2::parse_json(report, "made up"), "made up", all);
+    CHECK(all.ratios == Ratios{{"kernels/float32/a/forward", 0.9}});
+}
+
 TEST_CASE("a ratio below its margin is slower; others are as expected, new, or missing") {
     const auto table = read_table(dalle2::parse_json(R"({"margin": 0.1, "ratios": {
         "just right": 1.0, "slow": 1.0, "wide": {"value": 2.0, "margin": 0.5}, "absent": 3}})",
