@@ -44,9 +44,9 @@ struct GemmTile {
     // Where the results go; null while the sums are not whole, or where they are all that is
     // wanted.
     Y* y;
-    // How many of the tile's own rows and columns are wanted.
-    int64 y_stride, valid_rows, columns;
-    const float* bias;  // of the first column; may be null
+    int64 y_stride;
+    int64 valid_rows, columns;  // of the tile's own, those that are wanted
+    const float* bias;          // of the first column; may be null
     // Of int8 alone: for each row what its whole numbers stand for, for each column the scale and
     // the sum of its weights.
     const ByteRange* row_ranges;

@@ -13,9 +13,7 @@ DALLE2_APART void pack_rows(const T* from, int64 stride, int64 count, int64 widt
             for (int64 i = 0; i < width; i += panel_width * pair) {
                 for (int64 row = 0; row < panel_width; ++row)
                     copy_factors(from + (first_row + row) * stride + i, panel_width * pair, reinterpret_cast<F*>(square[row]));
-                for (int row = 0; row < 16; row += lanes)
-                    for (int column = 0; column < 16; column += lanes)
-                        transpose(&square[row][column], &turned[column][row]);
+                turn_square(square, turned);
                 __builtin_memcpy(static_cast<void*>(to + i * panel_width), turned, sizeof turned);
             }
             continue;

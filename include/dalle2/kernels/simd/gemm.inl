@@ -24,6 +24,12 @@ DALLE2_INLINE void clear(T* at, int64 count) {
     std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
 }
 
+// turned[j][i] = square[i][j]
+DALLE2_INLINE void turn_square(const float (&square)[16][16], float (&turned)[16][16]) {
+    for (int row = 0; row < 16; row += lanes)
+        for (int column = 0; column < 16; column += lanes) transpose(&square[row][column], &turned[column][row]);
+}
+
 // What x is when it meets weights of type T.
 template <class T>
 struct FactorOf {

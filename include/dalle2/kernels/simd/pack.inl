@@ -15,8 +15,7 @@ DALLE2_APART void pack_whole_panel(const float* w, const PackedLayout<T>& layout
             alignas(64) float square[16][16], turned[16][16];
             for (int64 o = 0; o < 16; ++o)
                 for (int v = 0; v < 16; v += lanes) store(&square[o][v], load(w + o * stride + input * taps + first + v));
-            for (int row = 0; row < 16; row += lanes)
-                for (int column = 0; column < 16; column += lanes) transpose(&square[row][column], &turned[column][row]);
+            turn_square(square, turned);
             for (int64 i = 0; i < 16; ++i)
                 for (int v = 0; v < 16; v += lanes) store(&rows[first + i][v], load(&turned[i][v]));
         }

@@ -166,8 +166,7 @@ DALLE2_INLINE void add_to_weights(const WeightPlan<T>& p, const float* sums, int
         }
         if (size == block && offsets[block - 1] - offsets[0] == block - 1) {
             alignas(64) float turned[16][block];
-            for (int i = 0; i < 16; i += lanes)
-                for (int j = 0; j < 16; j += lanes) transpose(&tile[i][j], &turned[j][i]);
+            turn_square(tile, turned);
             for (int64 o = 0; o < count; ++o) {
                 float* to = p.dw + (first_out + o) * p.channels * taps + offsets[0];
                 for (int v = 0; v < 16; v += lanes) store(to + v, load(to + v) + load(turned[o] + v));
