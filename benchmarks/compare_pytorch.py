@@ -30,6 +30,7 @@ it must be theirs.
 """
 
 import argparse
+import contextlib
 import functools
 import gc
 import json
@@ -309,9 +310,12 @@ class Dalle2(Rival):
         self.folder = tempfile.TemporaryDirectory()
 
     def ask(self, **request):
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         if not line:
             raise RuntimeError("stages ended: does it run by itself?")
         answer = json.loads(line)
@@ -352,7 +356,8 @@ class Dalle2(Rival):
         return sum(count for name, count in work.items() if name.endswith(" int8")) / sum(work.values())
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
         self.folder.cleanup()
 
