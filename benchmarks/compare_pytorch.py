@@ -830,6 +830,7 @@ def main():
     if arguments.list:
         print("\n".join([case.name for case in cases] + ["picture"]))
         return 0
+    arguments.stages = arguments.stages.resolve()
     if not arguments.stages.is_file():
         parser.error(f"there is no {arguments.stages}; cmake --build build --target dalle2_benchmark_stages makes it")
     if arguments.runs < 1:

@@ -15,6 +15,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/thread_scope.hpp>
 #include <dalle2/kernels/kernels.hpp>
 #include <dalle2/kernels/peak.hpp>
@@ -233,6 +234,9 @@ int main(int argc, char** argv) try {
     benchmark_options::add_threads(app, threads);
     CLI11_PARSE(app, argc, argv);
     const dalle2::ThreadScope thread_scope(threads);
+    // As in a pipeline, what a kernel needs for a moment is there from the last time.
+    const dalle2::BufferPool pool;
+    const dalle2::BufferPool::Scope pool_scope(pool);
 
     nlohmann::json report = {{"isa", kernels::name_of(kernels::current_isa())},
                              {"threads", kernels::thread_count()},

@@ -150,8 +150,89 @@ inline __m256i dpbusd(__m256i sums, __m256i a, __m256i b) {
     return vector_of<__m256i>(s);
 }
 
+// AMX: tiles, as the instruction's configuration gives their sizes.
+struct Tile {
+    std::size_t rows = 0, row_bytes = 0;
+    unsigned char bytes[16][64];
+
+    template <class E>
+    E get(std::size_t row, std::size_t column) const {
+        E value;
+        std::memcpy(&value, &bytes[row][column * sizeof(E)], sizeof(E));
+        return value;
+    }
+    template <class E>
+    void set(std::size_t row, std::size_t column, E value) {
+        std::memcpy(&bytes[row][column * sizeof(E)], &value, sizeof(E));
+    }
+};
+inline thread_local std::array<Tile, 8> tiles;
+
+inline void tile_loadconfig(const void* at) {
+    const auto* config = static_cast<const unsigned char*>(at);
+    for (std::size_t i = 0; i < tiles.size(); ++i) {
+        tiles[i].row_bytes = config[16 + 2 * i];
+        tiles[i].rows = config[48 + i];
+        std::memset(tiles[i].bytes, 0, sizeof tiles[i].bytes);
+    }
+}
+inline void tile_release() { tiles = {}; }
+inline void tile_zero(int tile) {
+    std::memset(tiles[static_cast<std::size_t>(tile)].bytes, 0, sizeof(Tile::bytes));
+}
+inline void tile_load(int number, const void* base, std::int64_t stride) {
+    Tile& tile = tiles[static_cast<std::size_t>(number)];
+    for (std::size_t row = 0; row < tile.rows; ++row)
+        std::memcpy(tile.bytes[row],
+                    static_cast<const char*>(base) + static_cast<std::int64_t>(row) * stride,
+                    tile.row_bytes);
+}
+inline void tile_store(int number, void* base, std::int64_t stride) {
+    const Tile& tile = tiles[static_cast<std::size_t>(number)];
+    for (std::size_t row = 0; row < tile.rows; ++row)
+        std::memcpy(static_cast<char*>(base) + static_cast<std::int64_t>(row) * stride,
+                    tile.bytes[row], tile.row_bytes);
+}
+// sums[i][j] += Σ x[i][k]·w[k / members][j][k % members]; Sum of products of an X and a W.
+template <class Sum, class X, class W, class Widen>
+void multiply_tiles(int sums_number, int x_number, int w_number, Widen widen) {
+    Tile& sums = tiles[static_cast<std::size_t>(sums_number)];
+    const Tile& x = tiles[static_cast<std::size_t>(x_number)];
+    const Tile& w = tiles[static_cast<std::size_t>(w_number)];
+    constexpr std::size_t members = 4 / sizeof(X);
+    for (std::size_t i = 0; i < sums.rows; ++i)
+        for (std::size_t j = 0; j < sums.row_bytes / 4; ++j) {
+            std::array<Sum, members> parts{};
+            for (std::size_t k = 0; k < x.row_bytes / sizeof(X); ++k)
+                parts[k % members] +=
+                    widen(x.get<X>(i, k)) * widen(w.get<W>(k / members, j * members + k % members));
+            Sum sum = sums.get<Sum>(i, j);
+            for (Sum part : parts) sum += part;
+            sums.set(i, j, sum);
+        }
+}
+inline void tile_dpbf16ps(int sums, int x, int w) {
+    multiply_tiles<float, std::uint16_t, std::uint16_t>(sums, x, w, widened);
+}
+inline void tile_dpbusd(int sums, int x, int w) {
+    multiply_tiles<std::int32_t, std::uint8_t, std::int8_t>(sums, x, w,
+                                                            [](auto v) { return std::int32_t{v}; });
+}
+
 }  // namespace emulated
 
+#undef _tile_dpbf16ps
+#undef _tile_dpbusd
+#undef _tile_loadd
+#undef _tile_stored
+#undef _tile_zero
+#define _tile_dpbf16ps(sums, x, w) emulated::tile_dpbf16ps(sums, x, w)
+#define _tile_dpbusd(sums, x, w) emulated::tile_dpbusd(sums, x, w)
+#define _tile_loadconfig(config) emulated::tile_loadconfig(config)
+#define _tile_loadd(tile, base, stride) emulated::tile_load(tile, base, stride)
+#define _tile_release() emulated::tile_release()
+#define _tile_stored(tile, base, stride) emulated::tile_store(tile, base, stride)
+#define _tile_zero(tile) emulated::tile_zero(tile)
 #undef _mm256_dpbusd_avx_epi32
 #undef _mm256_mask_storeu_epi16
 #undef _mm256_maskz_loadu_epi16

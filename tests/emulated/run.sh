@@ -24,13 +24,13 @@ cp "$here/intrinsics.hpp" "$work/include/dalle2/kernels/emulated_intrinsics.hpp"
 
 # replace FILE PATTERN REPLACEMENT: it is an error if there is nothing to replace any more.
 replace() {
-  grep -q -E "$2" "$1" || stop "$1 has no $2 any more; this script must follow it"
-  sed -i -E "s@$2@$3@" "$1"
+  grep -q -z -E "$2" "$1" || stop "$1 has no $2 any more; this script must follow it"
+  sed -i -z -E "s@$2@$3@g" "$1"
 }
 kernels=$work/include/dalle2/kernels
 replace "$kernels/simd.hpp" '#include <immintrin.h>' '#include <dalle2/kernels/emulated_intrinsics.hpp>'
-replace "$kernels/simd.hpp" 'target\("avx[^"]*"\)' 'target("avx2,fma")'
-replace "$kernels/isa.hpp" '^inline bool available\(Isa isa\) \{$' '\0 if (isa != Isa::portable) return true;'
+replace "$kernels/simd.hpp" 'target\([ \\\n]*"avx[^"]*"\)' 'target("avx2,fma")'
+replace "$kernels/isa.hpp" 'inline bool available\(Isa isa\) \{' '\0 if (isa != Isa::portable) return true;'
 
 # (The portable kernels must not fuse what they do not fuse elsewhere.)
 flags=(-std=c++20 -O1 -mavx2 -mfma -ffp-contract=off -fopenmp -DDALLE2_SEPARATE_KERNELS

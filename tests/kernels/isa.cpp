@@ -55,6 +55,7 @@ template <class T>
 Isa used(Isa isa) {
     if constexpr (std::is_same_v<T, std::int8_t>)
         return isa == Isa::avx512_bf16 ? Isa::avx512_vnni : isa;
+    if (isa == Isa::amx) return std::is_same_v<T, float> ? Isa::avx512 : isa;
     if (isa == Isa::avx2_vnni) return Isa::avx2;
     if (isa == Isa::avx512_vnni) return Isa::avx512;
     return std::is_same_v<T, float> && isa == Isa::avx512_bf16 ? Isa::avx512 : isa;

@@ -37,5 +37,7 @@ TEST_CASE("a loop counts two operations for each product that its instructions m
     check(Isa::avx512, 16, 16, 32);
     check(Isa::avx512_vnni, 16, 16, 64);
     check(Isa::avx512_bf16, 16, 32, 64);
+    const double tiles = 4.0 / kernels::detail::peak_sums;  // so many sums each instruction makes
+    check(Isa::amx, 16, tiles * 16 * 16 * 32, tiles * 16 * 16 * 64);
 #endif
 }

@@ -34,7 +34,7 @@ inline EngineKind engine_kind_from_name(const std::string& name, const std::stri
 
 // bfloat16 where the processor multiplies it faster than float, otherwise float32.
 inline EngineKind fastest_engine() {
-    return kernels::current_isa() == kernels::Isa::avx512_bf16 ? EngineKind::cpu_bfloat16
+    return kernels::current_isa() >= kernels::Isa::avx512_bf16 ? EngineKind::cpu_bfloat16
                                                                : EngineKind::cpu_float;
 }
 

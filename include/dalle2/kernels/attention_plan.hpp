@@ -5,6 +5,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
 
@@ -59,13 +60,13 @@ struct AttentionScratch {
     float* inverses;       // of the sums of all probabilities of a query
 
     AttentionScratch(const AttentionPlan<T>& p, ScratchPieces pieces, int64* bytes = nullptr) {
-        rows = pieces.take<const F*>(p.block + 16);
+        rows = pieces.take<const F*>(p.block + most_tile_rows);
         row_copies = pieces.take<F>(std::is_same_v<T, F> ? 0 : p.block * p.shape.head_width);
         keys = pieces.take<F>(p.keys * p.width + slack);
         values = pieces.take<F>(p.keys * p.width + slack);
         probabilities = pieces.take<F>(p.block * p.keys + slack);
-        scores = pieces.take<float>((p.block + 16) * p.keys);
-        sums = pieces.take<float>((p.block + 16) * p.width);
+        scores = pieces.take<float>((p.block + most_tile_rows) * p.keys);
+        sums = pieces.take<float>((p.block + most_tile_rows) * p.width);
         inverses = pieces.take<float>(p.block);
         if (bytes) *bytes = pieces.used;
     }
@@ -82,7 +83,7 @@ struct AttentionBackwardScratch {
 
     AttentionBackwardScratch(const AttentionPlan<T>& p, ScratchPieces pieces,
                              int64* bytes = nullptr) {
-        rows = pieces.take<const F*>(p.block + 16);
+        rows = pieces.take<const F*>(p.block + most_tile_rows);
         row_copies = pieces.take<F>(std::is_same_v<T, F> ? 0 : p.block * p.shape.head_width);
         keys = pieces.take<F>(p.keys * p.width + slack);
         keys_by_width = pieces.take<F>(p.keys * p.width + slack);
@@ -92,8 +93,8 @@ struct AttentionBackwardScratch {
         ds_rows = pieces.take<F>((p.block + 2) * p.keys + slack);
         dy = pieces.take<F>((p.block + 2) * p.width);
         q = pieces.take<F>((p.block + 2) * p.width);
-        scores = pieces.take<float>((p.block + 16) * p.keys);
-        dp = pieces.take<float>((p.block + 16) * p.keys);
+        scores = pieces.take<float>((p.block + most_tile_rows) * p.keys);
+        dp = pieces.take<float>((p.block + most_tile_rows) * p.keys);
         dk = pieces.take<float>(p.keys * p.width);
         dv = pieces.take<float>(p.keys * p.width);
         if (bytes) *bytes = pieces.used;

@@ -27,7 +27,7 @@ struct Product<std::int8_t> {
 };
 
 // Sums that one call of a micro-kernel makes at most.
-inline constexpr int64 most_tile_rows = 16, most_tile_columns = 64;
+inline constexpr int64 most_tile_rows = 32, most_tile_columns = 64;
 
 // What one call of the micro-kernel does: rows of x meet panels of w, tap by tap.
 template <class T, class Factor, class Y = typename Product<T>::Value>
@@ -41,6 +41,7 @@ struct GemmTile {
     typename Product<T>::Sum* partial;
     int64 partial_stride;
     bool add_to_partial;
+    bool fetches_ahead;  // whether w has not been read before: matrix units outrun the memory
     // Where the results go; null while the sums are not whole, or where they are all that is
     // wanted.
     Y* y;
@@ -82,11 +83,13 @@ struct ConvProblem {
 template <class T>
 struct ConvPlan : ConvProblem<T> {
     static constexpr int64 most_rows = most_tile_rows;
-    static constexpr int64 chunk = 4096 / static_cast<int64>(sizeof(T));  // of a sum, in elements
     static constexpr int64 copy_bytes = 384 * 1024;
 
     int64 factor_size;  // bytes of a number of x as it meets the weights
+    int64 chunk;        // of a sum, in elements: so long that its weights stay in a cache
+    bool spreads_rows;  // whether micro-kernels suffer from rows that meet in few sets of a cache
     bool copied;
+    int64 pixel_stride;  // from a pixel to the next, in x or in the copy
     int64 pictures_per_block, rows_per_strip, strips, blocks, panels_per_group, groups;
     int64 taps_per_chunk, run_per_chunk;
     // Of a task: row pointers, ranges of rows (of int8 alone), partial sums, copy.
@@ -133,7 +136,8 @@ void divide(ConvPlan<T>& plan, int64 threads) {
                   plan.kernel_width * plan.channels % pair_size<T> != 0;
 
     if (plan.run > plan.chunk + plan.chunk / 4) {
-        const int64 parts = (plan.run + plan.chunk - 1) / plan.chunk, unit = 2 * pair_size<T>;
+        const int64 parts = (plan.run + plan.chunk - 1) / plan.chunk;
+        const int64 unit = 64 / static_cast<int64>(sizeof(T));
         plan.run_per_chunk = ((plan.run + parts - 1) / parts + unit - 1) / unit * unit;
         plan.taps_per_chunk = 1;
     } else {
@@ -172,6 +176,17 @@ void divide(ConvPlan<T>& plan, int64 threads) {
     const auto aligned = [](int64 bytes) { return (bytes + 63) / 64 * 64; };
     const int64 block_pixels =
         plan.pictures_per_block * plan.rows_per_strip * plan.out_width + plan.most_rows;
+
+    // Where the copy serves many panels.
+    plan.pixel_stride = plan.channels;
+    const bool pointwise = plan.kernel_height * plan.kernel_width * plan.stride == 1 &&
+                           plan.pad_y == 0 && plan.pad_x == 0;
+    const int64 row_bytes = plan.channels * plan.factor_size;
+    if (plan.spreads_rows && pointwise && row_bytes % 1024 == 0 &&
+        (plan.copied || (plan.panels_per_group >= 16 && block_pixels * row_bytes <= 2 << 20))) {
+        plan.copied = true;
+        plan.pixel_stride += 64 / plan.factor_size;
+    }
     plan.ranges_at = aligned(block_pixels * static_cast<int64>(sizeof(T*)));
     plan.partial_at =
         plan.ranges_at + (std::is_same_v<T, std::int8_t>
@@ -181,7 +196,7 @@ void divide(ConvPlan<T>& plan, int64 threads) {
                                          most_tile_columns * static_cast<int64>(sizeof(float));
     const int64 copy_elements =
         plan.pictures_per_block * ((plan.rows_per_strip - 1) * plan.stride + plan.kernel_height) *
-        ((plan.out_width - 1) * plan.stride + plan.kernel_width) * plan.channels;
+        ((plan.out_width - 1) * plan.stride + plan.kernel_width) * plan.pixel_stride;
     plan.scratch_bytes =
         plan.copy_at + (plan.copied ? aligned((copy_elements + 64) * plan.factor_size) : 0);
 }

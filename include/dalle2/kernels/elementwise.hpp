@@ -61,9 +61,12 @@ void sum_repeated(int64 outer, int64 inner, const T* dy, T* db) {
 template <class T>
 void add_per_channel(int64 batch, int64 pixels, int64 channels, const T* x, const T* v, T* y) {
     const auto kernel = vector_kernels<T>().add_rows;
-    parallel_for(batch, [&](int64 b, int) {
-        kernel(pixels, channels, x + b * pixels * channels, v + b * channels,
-               y + b * pixels * channels);
+    const int64 block = std::max<int64>(1, plain::block_size / std::max<int64>(1, channels));
+    const int64 blocks = (pixels + block - 1) / block;
+    parallel_for(batch * blocks, [&](int64 task, int) {
+        const int64 b = task / blocks, first = task % blocks * block;
+        const int64 at = (b * pixels + first) * channels;
+        kernel(std::min(block, pixels - first), channels, x + at, v + b * channels, y + at);
     });
 }
 

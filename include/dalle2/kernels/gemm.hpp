@@ -22,10 +22,12 @@ bool winograd_fits(const ConvProblem<T>& p) {
 // bfloat16, roundings within Winograd's method leave F(2×2) with 0.003 and F(4×4) with 0.008, where
 // the rounding of the result alone is 0.0016; in float both are as exact as the direct sum. The
 // transformation of the weights costs as much as four or eight tiles, so a picture of few tiles
-// takes smaller ones.
+// takes smaller ones. Where a matrix unit multiplies bfloat16, products cost less than the
+// transformations.
 template <class T>
 ConvMethod conv_method(const ConvProblem<T>& p) {
     if (!winograd_fits(p) || p.channels < 16 || p.out_channels < 16) return ConvMethod::direct;
+    if (std::is_same_v<T, bfloat16> && current_isa() == Isa::amx) return ConvMethod::direct;
     const auto tiles = [&](int64 size) {
         return p.batch * ((p.out_height + size - 1) / size) * ((p.out_width + size - 1) / size);
     };
@@ -49,15 +51,20 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
     if (method == ConvMethod::direct) {
         ConvPlan<T> plan{};
         static_cast<ConvProblem<T>&>(plan) = problem;
-        plan.factor_size = vector_kernels<T>().factor_size;
+        const VectorKernels<T> kernels = vector_kernels<T>();
+        plan.factor_size = kernels.factor_size;
+        plan.chunk = kernels.chunk;
+        plan.spreads_rows = kernels.spreads_rows;
         divide(plan, thread_count());
-        return run(plan, vector_kernels<T>().conv_task);
+        return run(plan, kernels.conv_task);
     }
     using Value = typename Product<T>::Value;
     WinogradPlan<Value, T> plan{};
     static_cast<ConvProblem<T>&>(plan) = problem;
     plan.tile = method == ConvMethod::winograd2 ? 2 : 4;
-    plan.factor_size = vector_kernels<Value>().factor_size;
+    const VectorKernels<Value> kernels = vector_kernels<Value>();
+    plan.factor_size = kernels.factor_size;
+    plan.whole_rows = kernels.whole_rows;
     divide(plan, thread_count());
     const AlignedBuffer<Value> zeros(plan.channels);
     std::fill_n(zeros.get(), plan.channels, Value(0));
@@ -65,7 +72,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
     if constexpr (std::is_same_v<T, std::int8_t>)
         run(plan, int8_winograd_task<bfloat16>());
     else
-        run(plan, vector_kernels<T>().winograd_task);
+        run(plan, kernels.winograd_task);
 }
 
 template <class T>
@@ -134,6 +141,8 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.stride = s.stride, plan.padding = s.padding;
     plan.factor_size = vector_kernels<T>().factor_size;
     plan.pair = plan.factor_size == static_cast<int64>(sizeof(T)) ? pair_size<T> : 1;
+    const VectorGradients<T> kernels = vector_gradients<T>();
+    plan.columns_at_once = kernels.columns_at_once;
     divide(plan, thread_count());
 
     // What a micro-kernel may read beyond the last pixel.
@@ -150,7 +159,6 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.packed_x = packed_x.get(), plan.packed_dy = packed_dy.get(), plan.zeros = zeros.get();
     plan.dw = dw, plan.dbias = dbias;
 
-    const VectorGradients<T> kernels = vector_gradients<T>();
     parallel_for(plan.groups * (plan.in_rows + plan.strip_rows),
                  [&](int64 task, int) { kernels.weight_pack_task(plan, task); });
     parallel_for(plan.tasks(), [&](int64 task, int thread) {

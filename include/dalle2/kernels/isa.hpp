@@ -20,6 +20,10 @@
 
 #if DALLE2_X86
 #include <cpuid.h>
+#if defined(__linux__) && defined(__x86_64__)
+#include <unistd.h>
+#include <sys/syscall.h>
+#endif
 #endif
 
 namespace dalle2::kernels {
@@ -31,10 +35,11 @@ enum class Isa {
     avx512,       // F, BW, DQ, VL
     avx512_vnni,  // with dot products of bytes
     avx512_bf16,  // with dot products of bytes and of bfloat16 pairs
+    amx,          // with matrix products of both (Intel's AMX-INT8 and AMX-BF16)
 };
 
-inline constexpr Isa all_isas[] = {Isa::portable, Isa::avx2,        Isa::avx2_vnni,
-                                   Isa::avx512,   Isa::avx512_vnni, Isa::avx512_bf16};
+inline constexpr Isa all_isas[] = {Isa::portable,    Isa::avx2,        Isa::avx2_vnni, Isa::avx512,
+                                   Isa::avx512_vnni, Isa::avx512_bf16, Isa::amx};
 
 inline const char* name_of(Isa isa) {
     switch (isa) {
@@ -44,6 +49,7 @@ inline const char* name_of(Isa isa) {
         case Isa::avx512: return "avx512";
         case Isa::avx512_vnni: return "avx512_vnni";
         case Isa::avx512_bf16: return "avx512_bf16";
+        case Isa::amx: return "amx";
     }
     return "unknown";
 }
@@ -57,6 +63,24 @@ inline bool has_avx_vnni() {
     return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
 }
 
+// AMX-BF16, AMX-TILE and AMX-INT8: leaf 7, bits 22, 24 and 25 of edx. A process has to ask Linux
+// for the registers, once for all its threads; other systems are not asked.
+inline bool has_amx() {
+#if defined(__linux__) && defined(__x86_64__)
+    static const bool has = [] {
+        unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+        constexpr unsigned wanted = 1u << 22 | 1u << 24 | 1u << 25;
+        if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & wanted) != wanted)
+            return false;
+        constexpr long request_permission = 0x1023, tile_data = 18;  // of arch_prctl
+        return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    }();
+    return has;
+#else
+    return false;
+#endif
+}
+
 }  // namespace detail
 #endif
 
@@ -68,13 +92,15 @@ inline bool available(Isa isa) {
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vl");
     const bool avx512_vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+    const bool avx512_bf16 = avx512_vnni && __builtin_cpu_supports("avx512bf16");
     switch (isa) {
         case Isa::portable: return true;
         case Isa::avx2: return avx2;
         case Isa::avx2_vnni: return avx2 && detail::has_avx_vnni();
         case Isa::avx512: return avx512;
         case Isa::avx512_vnni: return avx512_vnni;
-        case Isa::avx512_bf16: return avx512_vnni && __builtin_cpu_supports("avx512bf16");
+        case Isa::avx512_bf16: return avx512_bf16;
+        case Isa::amx: return avx512_bf16 && detail::has_amx();
     }
 #endif
     return isa == Isa::portable;

@@ -44,6 +44,28 @@ __attribute__((target("avx512f,avx512vnni"))) inline void multiply_bytes_avx512(
     }
 }
 
+// Each instruction multiplies two tiles of 1024 bytes.
+inline constexpr int peak_tile_sums = 4;
+template <bool bytes>
+__attribute__((target("avx512f,amx-tile,amx-bf16,amx-int8"))) void multiply_tiles(
+    std::int64_t rounds) {
+    _tile_loadconfig(&whole_tiles);
+    for (std::int64_t i = 0; i < rounds; ++i) {
+        if constexpr (bytes) {
+            _tile_dpbusd(0, 4, 6);
+            _tile_dpbusd(1, 4, 7);
+            _tile_dpbusd(2, 5, 6);
+            _tile_dpbusd(3, 5, 7);
+        } else {
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_release();
+}
+
 __attribute__((target("avx2,avxvnni"))) inline void multiply_bytes_avx2(std::int64_t rounds) {
     __m256i a[peak_sums];
     for (__m256i& sum : a) sum = _mm256_setzero_si256();
@@ -143,6 +165,8 @@ struct PeakLoop {
 // The fastest loop of `isa`, for products of bfloat16 or of float.
 inline PeakLoop peak_loop([[maybe_unused]] Isa isa, [[maybe_unused]] bool bf16) {
 #if DALLE2_X86
+    if (isa == Isa::amx && bf16)
+        return {multiply_tiles<false>, peak_tile_sums * 2.0 * 16 * 16 * 32};
     if (isa == Isa::avx512_bf16 && bf16) return {multiply_bf16, peak_sums * 64.0};
     if (isa >= Isa::avx512) return {multiply_avx512, peak_sums * 32.0};
     if (isa >= Isa::avx2) return {multiply_avx2, peak_sums * 16.0};
@@ -153,6 +177,7 @@ inline PeakLoop peak_loop([[maybe_unused]] Isa isa, [[maybe_unused]] bool bf16) 
 // The same for products of bytes.
 inline PeakLoop peak_loop_of_bytes(Isa isa) {
 #if DALLE2_X86
+    if (isa == Isa::amx) return {multiply_tiles<true>, peak_tile_sums * 2.0 * 16 * 16 * 64};
     if (isa >= Isa::avx512_vnni) return {multiply_bytes_avx512, peak_sums * 128.0};
     if (isa == Isa::avx512) return {multiply_words_avx512, peak_sums * 64.0};
     if (isa == Isa::avx2_vnni) return {multiply_bytes_avx2, peak_sums * 64.0};

@@ -19,6 +19,8 @@ template VectorKernels<bfloat16> avx512::table<bfloat16>();
 template VectorKernels<std::int8_t> avx512::table<std::int8_t>();
 template VectorKernels<std::int8_t> avx512_vnni::table<std::int8_t>();
 template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
+template VectorKernels<bfloat16> amx::table<bfloat16>();
+template VectorKernels<std::int8_t> amx::table<std::int8_t>();
 #endif
 
 template Int8WinogradTask portable::int8_winograd_task<bfloat16>();
@@ -26,6 +28,7 @@ template Int8WinogradTask portable::int8_winograd_task<bfloat16>();
 template Int8WinogradTask avx2::int8_winograd_task<bfloat16>();
 template Int8WinogradTask avx512::int8_winograd_task<bfloat16>();
 template Int8WinogradTask avx512_bf16::int8_winograd_task<bfloat16>();
+template Int8WinogradTask amx::int8_winograd_task<bfloat16>();
 #endif
 
 template VectorGradients<float> portable::gradient_table<float>();
@@ -36,6 +39,7 @@ template VectorGradients<bfloat16> avx2::gradient_table<bfloat16>();
 template VectorGradients<float> avx512::gradient_table<float>();
 template VectorGradients<bfloat16> avx512::gradient_table<bfloat16>();
 template VectorGradients<bfloat16> avx512_bf16::gradient_table<bfloat16>();
+template VectorGradients<bfloat16> amx::gradient_table<bfloat16>();
 #endif
 
 }  // namespace dalle2::kernels

@@ -36,6 +36,9 @@ namespace dalle2::kernels {
 template <class T>
 struct VectorKernels {
     int64 factor_size;  // bytes of what x is when it meets weights of type T
+    int64 whole_rows;   // so many rows are whole calls of all micro-kernels
+    int64 chunk;        // of a sum: see ConvPlan
+    bool spreads_rows;
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
     void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);
     // Element-wise, over n elements or rows of n.
@@ -64,6 +67,7 @@ struct VectorKernels {
 // pay for their compilation.
 template <class T>
 struct VectorGradients {
+    int64 columns_at_once;  // see WeightPlan
     void (*activate_backward)(Activation, int64 n, const T* x, const T* dy, T* dx);
     void (*sum_rows)(int64 rows, int64 stride, int64 n, const T* x, T* y);
     void (*spread_pairs)(int64 columns, int64 n, float factor, const T* x, T* y);
@@ -86,12 +90,23 @@ using Int8WinogradTask = void (*)(const WinogradPlan<bfloat16, std::int8_t>&, in
 // Those of int8 weights, whose inputs and outputs are bfloat16.
 template <>
 struct VectorKernels<std::int8_t> {
-    int64 factor_size;
+    int64 factor_size, chunk;
+    bool spreads_rows;
     void (*conv_task)(const ConvPlan<std::int8_t>&, int64 task, char* scratch);
     Extremes (*extremes)(int64 n, const bfloat16* x);
     void (*pack_task)(const float* w, const PackedLayout<std::int8_t>&, int64 panel,
                       std::int8_t* to, float* scales, std::int32_t* sums);
 };
+
+// Eight of AMX's tiles, sixteen rows of 64 bytes each, in the form that its instruction prescribes.
+// (A constant, so that it is in memory: compilers do not know that the instruction reads all of
+// it.)
+struct TileConfig {
+    std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+    std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+alignas(64) inline constexpr TileConfig whole_tiles;
 
 #define DALLE2_INLINE inline __attribute__((always_inline))
 #define DALLE2_LAMBDA __attribute__((always_inline))
@@ -110,6 +125,7 @@ struct VectorKernels<std::int8_t> {
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
+#define DALLE2_HAVE_AMX 0
 namespace portable {
 #include <dalle2/kernels/simd/vector_portable.inl>
 
@@ -229,6 +245,62 @@ namespace avx512_bf16 {
 #endif
 #undef DALLE2_HAVE_VNNI
 #undef DALLE2_HAVE_BF16
+#undef DALLE2_HAVE_AMX
+
+// Only products know the difference.
+#define DALLE2_HAVE_AMX 1
+#define DALLE2_HAVE_BF16 1
+#define DALLE2_HAVE_VNNI 1
+#if defined(__clang__)
+#pragma clang attribute push(                                                                  \
+        __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2," \
+                              "fma,amx-tile,amx-bf16,amx-int8"))),                             \
+            apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target( \
+        "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma,amx-tile,amx-bf16,amx-int8")
+#endif
+namespace amx {
+#include <dalle2/kernels/simd/vector_avx512.inl>
+
+#include <dalle2/kernels/simd/attention.inl>
+#include <dalle2/kernels/simd/bytes.inl>
+#include <dalle2/kernels/simd/elementwise.inl>
+#include <dalle2/kernels/simd/gemm.inl>
+#include <dalle2/kernels/simd/int8.inl>
+#include <dalle2/kernels/simd/math.inl>
+#include <dalle2/kernels/simd/weight_gradient.inl>
+#include <dalle2/kernels/simd/winograd.inl>
+
+template <std::same_as<bfloat16> T>
+VectorKernels<T> table() {
+    VectorKernels<T> kernels = avx512_bf16::table<T>();
+    kernels.whole_rows = whole_rows;
+    kernels.chunk = chunk_bytes / sizeof(T);
+    kernels.spreads_rows = true;
+    kernels.conv_task = conv_task<T>;
+    kernels.winograd_task = winograd_task<T, T>;
+    kernels.attention_task = attention_task<T>;
+    return kernels;
+}
+template <std::same_as<bfloat16> T>
+VectorGradients<T> gradient_table() {
+    VectorGradients<T> kernels = avx512_bf16::gradient_table<T>();
+    kernels.columns_at_once = columns_at_once;
+    kernels.weight_pack_task = weight_pack_task<T>;
+    kernels.weight_multiply_task = weight_multiply_task<T>;
+    return kernels;
+}
+}  // namespace amx
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef DALLE2_HAVE_VNNI
+#undef DALLE2_HAVE_BF16
+#undef DALLE2_HAVE_AMX
 
 #endif  // DALLE2_X86
 
@@ -257,12 +329,15 @@ extern template VectorKernels<bfloat16> avx512::table<bfloat16>();
 extern template VectorKernels<std::int8_t> avx512::table<std::int8_t>();
 extern template VectorKernels<std::int8_t> avx512_vnni::table<std::int8_t>();
 extern template VectorKernels<bfloat16> avx512_bf16::table<bfloat16>();
+extern template VectorKernels<bfloat16> amx::table<bfloat16>();
+extern template VectorKernels<std::int8_t> amx::table<std::int8_t>();
 #endif
 extern template Int8WinogradTask portable::int8_winograd_task<bfloat16>();
 #if DALLE2_X86
 extern template Int8WinogradTask avx2::int8_winograd_task<bfloat16>();
 extern template Int8WinogradTask avx512::int8_winograd_task<bfloat16>();
 extern template Int8WinogradTask avx512_bf16::int8_winograd_task<bfloat16>();
+extern template Int8WinogradTask amx::int8_winograd_task<bfloat16>();
 #endif
 extern template VectorGradients<float> portable::gradient_table<float>();
 extern template VectorGradients<bfloat16> portable::gradient_table<bfloat16>();
@@ -272,6 +347,7 @@ extern template VectorGradients<bfloat16> avx2::gradient_table<bfloat16>();
 extern template VectorGradients<float> avx512::gradient_table<float>();
 extern template VectorGradients<bfloat16> avx512::gradient_table<bfloat16>();
 extern template VectorGradients<bfloat16> avx512_bf16::gradient_table<bfloat16>();
+extern template VectorGradients<bfloat16> amx::gradient_table<bfloat16>();
 #endif
 #endif
 
@@ -294,6 +370,11 @@ VectorKernels<T> vector_kernels() {
             if constexpr (std::is_same_v<T, bfloat16>)
                 if (current_isa() == Isa::avx512_bf16) return avx512_bf16::table<T>();
             if constexpr (!std::is_same_v<T, std::int8_t>) return avx512::table<T>();
+        case Isa::amx:
+            if constexpr (std::is_same_v<T, float>)
+                return avx512::table<T>();
+            else
+                return amx::table<T>();
     }
 #endif
     return portable::table<T>();
@@ -312,6 +393,11 @@ VectorGradients<T> vector_gradients() {
                 return avx512::gradient_table<T>();
             else
                 return avx512_bf16::gradient_table<T>();
+        case Isa::amx:
+            if constexpr (std::is_same_v<T, float>)
+                return avx512::gradient_table<T>();
+            else
+                return amx::gradient_table<T>();
     }
 #endif
     return portable::gradient_table<T>();
@@ -326,6 +412,7 @@ Int8WinogradTask int8_winograd_task() {
         case Isa::avx512:
         case Isa::avx512_vnni: return avx512::int8_winograd_task<T>();
         case Isa::avx512_bf16: return avx512_bf16::int8_winograd_task<T>();
+        case Isa::amx: return amx::int8_winograd_task<T>();
     }
 #endif
     return portable::int8_winograd_task<T>();

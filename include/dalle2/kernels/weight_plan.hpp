@@ -37,8 +37,9 @@ struct WeightPlan {
 
     const T* x;
     const T* dy;
-    int64 factor_size;  // bytes of a number that is multiplied: T, or float where T cannot be
-    int64 pair;         // numbers of that type in a step of a product
+    int64 factor_size;      // bytes of a number that is multiplied: T, or float where T cannot be
+    int64 pair;             // numbers of that type in a step of a product
+    int64 columns_at_once;  // neighbours that micro-kernels sum at once
     int64 batch, height, width, channels, out_channels, out_height, out_width;
     int64 kernel_height, kernel_width, stride, padding;
     // Elements of x and dy: a linear layer's last row of pixels may be cut short.
@@ -46,17 +47,20 @@ struct WeightPlan {
 
     int64 strip_rows, strips, units, groups, groups_per_chunk;
     int64 in_rows, in_columns, panels;
+    int64 out_columns;  // of a row of dy: out_width in whole columns_at_once, filled up with zeros
     int64 channels_per_task, parts, kernel_rows_per_task;
 
-    void* packed_x;   // [group][in_rows][in_columns][channels][pair]
-    void* packed_dy;  // [panel][group][strip_rows][out_width][16][pair]
-    const T* zeros;   // a row of x or dy
-    float* dw;        // [out, in, kernel_height, kernel_width]
-    float* dbias;     // [out], or null
+    void* packed_x;  // [group][in_rows][in_columns][channels][pair]
+    // [panel][group][strip_rows][out_columns][16][pair], or, where several columns are summed at
+    // once, [..][out_columns / columns_at_once][16][columns_at_once][pair]
+    void* packed_dy;
+    const T* zeros;  // a row of x or dy
+    float* dw;       // [out, in, kernel_height, kernel_width]
+    float* dbias;    // [out], or null
 
     int64 x_group() const { return in_rows * in_columns * channels * pair; }
     int64 x_row() const { return in_columns * channels * pair; }
-    int64 group_pixels() const { return strip_rows * out_width; }
+    int64 group_pixels() const { return strip_rows * out_columns; }
     int64 quads() const { return (panels + panels_per_task - 1) / panels_per_task; }
     int64 tasks() const { return quads() * parts * (kernel_height / kernel_rows_per_task); }
     // Floats of a task's sums: [kernel_rows_per_task][kernel_width][channels_per_task][panels · 16]
@@ -96,12 +100,16 @@ void divide(WeightPlan<T>& plan, int64 threads) {
     plan.groups_per_chunk =
         std::clamp<int64>(most / (plan.strip_rows * plan.out_width), 1, plan.groups);
     plan.in_rows = (plan.strip_rows - 1) * plan.stride + plan.kernel_height;
-    plan.in_columns = (plan.out_width - 1) * plan.stride + plan.kernel_width;
+    plan.out_columns =
+        (plan.out_width + plan.columns_at_once - 1) / plan.columns_at_once * plan.columns_at_once;
+    plan.in_columns = (plan.out_columns - 1) * plan.stride + plan.kernel_width;
     plan.panels = (plan.out_channels + panel_width - 1) / panel_width;
 
-    // Parts of the channels that fit the micro-kernels' rows: 6, 8 or 12.
+    // Parts of the channels that fit the micro-kernels' rows: 6, 8 or 12; 32 of matrix units.
     const int64 quads = plan.quads(), taps = plan.kernel_height * plan.kernel_width;
-    const int64 unit = plan.panels == 3 || (plan.panels == 2 && plan.channels % 12 != 0) ? 8 : 24;
+    const int64 unit = plan.columns_at_once > 1                                            ? 32
+                       : plan.panels == 3 || (plan.panels == 2 && plan.channels % 12 != 0) ? 8
+                                                                                           : 24;
     const int64 units = (plan.channels + unit - 1) / unit;
     const int64 task_row =
         taps * plan.panels_per_task * panel_width * static_cast<int64>(sizeof(float));

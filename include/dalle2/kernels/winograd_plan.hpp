@@ -28,6 +28,7 @@ struct WinogradPlan : ConvProblem<Weight> {
 
     int64 tile;         // m
     int64 factor_size;  // bytes of a number of the matrices that are multiplied
+    int64 whole_rows;   // see VectorKernels
     const T* zeros;     // a pixel outside of the picture: [channels]
 
     int64 tile_rows, tile_columns;  // of a picture
@@ -87,10 +88,10 @@ void divide(WinogradPlan<T, Weight>& plan, int64 threads) {
     plan.groups = (plan.panels + plan.panels_per_group - 1) / plan.panels_per_group;
 
     const int64 product_row = plan.panels_at_once * panel_width * static_cast<int64>(sizeof(float));
-    // Whole calls of the micro-kernels, which take 6, 8 or 12 rows.
+    const int64 rows = plan.whole_rows;
     plan.tiles_at_once =
-        std::min((plan.tiles_per_block + 23) / 24 * 24,
-                 std::max<int64>(1, plan.product_bytes / (elements * product_row * 24)) * 24);
+        std::min((plan.tiles_per_block + rows - 1) / rows * rows,
+                 std::max<int64>(1, plan.product_bytes / (elements * product_row * rows)) * rows);
 
     const auto aligned = [](int64 bytes) { return (bytes + 63) / 64 * 64; };
     plan.inputs_at =

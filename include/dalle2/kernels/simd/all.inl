@@ -13,6 +13,9 @@
 template <class T>
 VectorKernels<T> table() {
     return {.factor_size = sizeof(Factor<T>),
+            .whole_rows = whole_rows,
+            .chunk = chunk_bytes / sizeof(T),
+            .spreads_rows = DALLE2_HAVE_AMX,
             .conv_task = conv_task<T>,
             .winograd_task = winograd_task<T, T>,
             .activate = activate<T>,
@@ -32,7 +35,8 @@ VectorKernels<T> table() {
 
 template <class T>
 VectorGradients<T> gradient_table() {
-    return {.activate_backward = activate_backward<T>,
+    return {.columns_at_once = columns_at_once,
+            .activate_backward = activate_backward<T>,
             .sum_rows = sum_rows<T>,
             .spread_pairs = spread_pairs<T>,
             .affine_backward = affine_backward<T>,

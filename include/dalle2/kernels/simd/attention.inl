@@ -59,6 +59,7 @@ DALLE2_APART void multiply_rows(const T* const* rows, int64 count, const T* pack
         t.w = packed + panel * t.panel_stride;
         for (int64 m = 0; m < count; m += tile_rows) {
             t.rows = rows + m;
+            t.valid_rows = std::min(tile_rows, count - m);
             t.partial = out + m * t.partial_stride + panel * panel_width;
             kernel(t);
         }
@@ -122,10 +123,10 @@ DALLE2_APART void multiply_transposed(const T* x, const T* y, int64 steps, int64
     }
 }
 
-// Fills rows with pointers to `count` rows of x, and sixteen more that may be read but are not wanted.
+// Fills rows with pointers to `count` rows of x, and those that may be read beyond but are not wanted.
 template <class F>
 DALLE2_INLINE void point_at(const F** rows, const F* x, int64 stride, int64 count) {
-    for (int64 i = 0; i < count + 16; ++i) rows[i] = x + std::min(i, count - 1) * stride;
+    for (int64 i = 0; i < count + most_tile_rows; ++i) rows[i] = x + std::min(i, count - 1) * stride;
 }
 // The same of rows of `width` numbers, through copies where they must change their type to be multiplied.
 template <class T, class F>
@@ -192,6 +193,7 @@ void attention_task(const AttentionPlan<T>& p, int64 task, char* scratch) {
     const AttentionShape& s = p.shape;
     using F = Factor<T>;
     const AttentionScratch<T, F> w(p, {scratch});
+    const MatrixUnit ready;
     const int64 head = task / p.tasks_per_head % s.heads, b = task / p.tasks_per_head / s.heads;
     const int64 stride = s.width(), offset = head * s.head_width;
     pack_rows(p.k + b * s.keys * stride + offset, stride, s.keys, s.head_width, w.keys);

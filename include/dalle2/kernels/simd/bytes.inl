@@ -70,7 +70,7 @@ void copy_as_bytes(const ConvPlan<T>& plan, int64 first_picture, int64 pictures,
                    int64 columns, int64 pixels, X* to, ByteRange* ranges) {
     if (plan.picture_ranges == nullptr) {
         const bfloat16* x = plan.x + (first_picture * plan.height + first_row) * plan.width * plan.channels;
-        for (int64 i = 0; i < pixels; ++i, x += plan.channels, to += plan.channels) {
+        for (int64 i = 0; i < pixels; ++i, x += plan.channels, to += plan.pixel_stride) {
             ranges[i] = byte_range(extremes(plan.channels, x));
             to_bytes(plan.channels, x, ranges[i], to);
         }

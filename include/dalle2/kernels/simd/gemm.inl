@@ -159,15 +159,28 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
     if (t.y != nullptr) finish_tile(t);
 }
 
+#if DALLE2_HAVE_AMX
+#include <dalle2/kernels/simd/tiles_amx.inl>
+#else
+// What a task needs to be ready for products: here nothing.
+struct MatrixUnit {
+    MatrixUnit() {}
+};
+#endif
+
 // The kernel that takes n panels at once, n ≤ max_panels.
 template <class T, class X, class Y = typename Product<T>::Value>
 DALLE2_INLINE auto gemm_tile_of(int64 panels) -> void (*)(const GemmTile<T, X, Y>&) {
+#if DALLE2_HAVE_AMX
+    return panels == 2 ? gemm_tiles<T, X, Y, 2> : gemm_tiles<T, X, Y, 1>;
+#else
     if constexpr (max_panels >= 4) {
         if (panels == 4) return gemm_tile<T, X, Y, rows_of_panels[4], 4>;
         if (panels == 3) return gemm_tile<T, X, Y, rows_of_panels[3], 3>;
         if (panels == 2) return gemm_tile<T, X, Y, rows_of_panels[2], 2>;
     }
     return gemm_tile<T, X, Y, rows_of_panels[1], 1>;
+#endif
 }
 
 // The most panels to take at once for so many rows: three instead of four, where the rows fit those kernels better by more
@@ -200,6 +213,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     ByteRange* ranges = reinterpret_cast<ByteRange*>(scratch + plan.ranges_at);
     typename Product<T>::Sum* partial = reinterpret_cast<typename Product<T>::Sum*>(scratch + plan.partial_at);
     X* copy = reinterpret_cast<X*>(scratch + plan.copy_at);
+    const MatrixUnit ready;
 
     int64 row_stride = plan.width * plan.channels, picture_stride = plan.height * row_stride;
     const X* source;
@@ -209,13 +223,17 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
         const int64 top = first_row * plan.stride - plan.pad_y;
         if constexpr (std::is_same_v<T, std::int8_t>)
             copy_as_bytes(plan, first_picture, pictures, top, in_rows, in_columns, pixels, copy, ranges);
+        else if (plan.pixel_stride != plan.channels)
+            for (int64 i = 0; i < pixels; ++i)
+                copy_factors(plan.x + (first_picture * plan.height * plan.width + first_row * plan.width + i) * plan.channels,
+                             plan.channels, copy + i * plan.pixel_stride);
         else
             copy_padded(
                 plan, first_picture, pictures, top, in_rows, in_columns, copy,
                 [](int64, const T* from, int64 count, X* to) { copy_factors(from, count, to); },
                 [](int64, X* to, int64 count) { clear(to, count); });
         source = copy;
-        row_stride = in_columns * plan.channels;
+        row_stride = in_columns * plan.pixel_stride;
         picture_stride = in_rows * row_stride;
     } else if constexpr (std::is_same_v<X, typename Product<T>::Value>) {
         source = plan.x + (first_picture * plan.height + first_row * plan.stride) * row_stride;
@@ -224,7 +242,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     for (int64 b = 0; b < pictures; ++b)
         for (int64 y = 0; y < out_rows; ++y)
             for (int64 x = 0; x < plan.out_width; ++x)
-                rows[pixel++] = source + b * picture_stride + y * plan.stride * row_stride + x * plan.stride * plan.channels;
+                rows[pixel++] = source + b * picture_stride + y * plan.stride * row_stride + x * plan.stride * plan.pixel_stride;
     for (int i = 0; i < ConvPlan<T>::most_rows; ++i) rows[pixel + i] = rows[pixel - 1];
 
     constexpr int64 step = pair_size<T>;
@@ -255,6 +273,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                 t.add_to_partial = tap > 0 || k > 0;
                 const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
                 for (int64 m = 0; m < pixels; m += tile_rows) {
+                    t.fetches_ahead = m == 0;
                     t.rows = rows + m;
                     t.row_ranges = ranges + m;
                     t.valid_rows = std::min(tile_rows, pixels - m);

@@ -55,5 +55,10 @@ void pack_int8_task(const float* w, const PackedLayout<T>& layout, int64 panel, 
 template <class T>
     requires std::is_same_v<T, std::int8_t>
 VectorKernels<T> table() {
-    return {.factor_size = sizeof(Factor<T>), .conv_task = conv_task<T>, .extremes = extremes_of<bfloat16>, .pack_task = pack_int8_task<T>};
+    return {.factor_size = sizeof(Factor<T>),
+            .chunk = chunk_bytes,
+            .spreads_rows = DALLE2_HAVE_AMX,
+            .conv_task = conv_task<T>,
+            .extremes = extremes_of<bfloat16>,
+            .pack_task = pack_int8_task<T>};
 }

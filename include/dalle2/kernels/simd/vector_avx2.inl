@@ -168,3 +168,5 @@ DALLE2_INLINE vi multiply_add(vi acc, Twos x, Twos w) { return _mm256_add_epi32(
 
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 6};
+// See VectorKernels and ConvPlan.
+inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;

@@ -177,6 +177,13 @@ DALLE2_INLINE Twos broadcast_step(const std::int16_t* p) { return {_mm512_set1_e
 DALLE2_INLINE vi multiply_add(vi acc, Twos x, Twos w) { return _mm512_add_epi32(acc, _mm512_madd_epi16(x.v, w.v)); }
 #endif
 
+// The most panels that a micro-kernel takes, and the rows that the one of n panels takes; then see VectorKernels and ConvPlan.
+#if DALLE2_HAVE_AMX
+inline constexpr int max_panels = 2;
+inline constexpr int rows_of_panels[max_panels + 1] = {0, 32, 32};
+inline constexpr int64 whole_rows = 32, chunk_bytes = 2048;
+#else
 inline constexpr int max_panels = 4;
-// Rows that the micro-kernel of n panels takes.
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 12, 12, 8, 6};
+inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
+#endif

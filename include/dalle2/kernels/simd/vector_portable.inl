@@ -124,3 +124,5 @@ DALLE2_INLINE vi multiply_add(vi acc, vw x, vw w) {
 
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 2};
+// See VectorKernels and ConvPlan.
+inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;

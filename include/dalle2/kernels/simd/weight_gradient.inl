@@ -65,60 +65,15 @@ DALLE2_INLINE void pack_pairs(const bfloat16* a, const bfloat16* b, int64 count,
     }
 }
 
-// Packs one row of one group: of x, or of dy.
-template <class T>
-void weight_pack_task(const WeightPlan<T>& p, int64 task) {
-    using F = Factor<T>;
-    constexpr int64 pair = pair_size<F>;
-    const int64 rows = p.in_rows + p.strip_rows, group = task / rows, row = task % rows;
-    const bool is_x = row < p.in_rows;
-    const T* from[2] = {p.zeros, p.zeros};
-    bool any = false;
-    const int64 inside = is_x ? std::min(p.width, p.in_columns - std::min(p.in_columns, p.padding)) * p.channels
-                        : p.out_width * p.out_channels;
-    int64 valid[2] = {inside, inside};  // the last row of a linear layer may be shorter
-    for (int64 i = 0; i < pair; ++i) {
-        const int64 unit = group * pair + i;
-        if (unit >= p.units) continue;
-        const int64 picture = unit / p.strips, strip = unit % p.strips;
-        if (is_x) {
-            const int64 y = strip * p.strip_rows * p.stride - p.padding + row;
-            if (y < 0 || y >= p.height) continue;
-            const int64 at = (picture * p.height + y) * p.width * p.channels;
-            from[i] = p.x + at;
-            valid[i] = std::min(inside, p.x_end - at);
-        } else {
-            const int64 y = strip * p.strip_rows + row - p.in_rows;
-            if (y >= p.out_height) continue;
-            const int64 at = (picture * p.out_height + y) * p.out_width * p.out_channels;
-            from[i] = p.dy + at;
-            valid[i] = std::min(inside, p.dy_end - at);
-        }
-        any = true;
-    }
-    // Both rows go together as far as both reach; what only the first has meets zeros.
-    const int64 both = pair == 2 ? std::min(valid[0], valid[1]) : valid[0];
-    if (is_x) {
-        F* to = static_cast<F*>(p.packed_x) + group * p.x_group() + row * p.x_row();
-        if (!any) return clear(to, p.x_row());
-        const int64 left = std::min(p.in_columns, p.padding) * p.channels * pair;
-        clear(to, left);
-        pack_pairs(from[0], from[1], both, to + left);
-        if (both < valid[0]) pack_pairs(from[0] + both, p.zeros, valid[0] - both, to + left + both * pair);
-        const int64 packed = left + valid[0] * pair;
-        clear(to + packed, p.x_row() - packed);
-        return;
-    }
-    const int64 first_pixel = (group * p.strip_rows + row - p.in_rows) * p.out_width, n = p.out_channels;
-    for (int64 pixel = 0; pixel < p.out_width; ++pixel)
-        for (int64 panel = 0; panel < p.panels; ++panel) {
-            F* to = static_cast<F*>(p.packed_dy) + (panel * p.groups * p.group_pixels() + first_pixel + pixel) * panel_width * pair;
-            const int64 at = pixel * n + panel * panel_width, count = std::min(panel_width, n - panel * panel_width);
-            const T* a = at < valid[0] ? from[0] + at : p.zeros;
-            const T* b = at < valid[1] ? from[1] + at : p.zeros;
-            pack_pairs(a, b, count, to);
-            if (count < panel_width) clear(to + count * pair, (panel_width - count) * pair);
-        }
+#if DALLE2_HAVE_AMX
+#include <dalle2/kernels/simd/weight_tiles_amx.inl>
+#else
+
+// Columns of dy that are packed together, and how: see WeightPlan.
+inline constexpr int64 columns_at_once = 1;
+template <class F, std::size_t n>
+DALLE2_INLINE void put_columns(const F (&columns)[1][n], F* to) {
+    std::memcpy(static_cast<void*>(to), columns[0], sizeof columns[0]);
 }
 
 // dbias += Σ dy over all pixels, for one panel.
@@ -225,4 +180,67 @@ void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
                        p.kernel_rows_per_task, first_channel, channels);
         if (p.dbias && part == 0 && first_row == 0) add_bias_gradient(p, panel);
     }
+}
+
+#endif
+
+// Packs one row of one group: of x, or of dy.
+template <class T>
+void weight_pack_task(const WeightPlan<T>& p, int64 task) {
+    using F = Factor<T>;
+    constexpr int64 pair = pair_size<F>;
+    const int64 rows = p.in_rows + p.strip_rows, group = task / rows, row = task % rows;
+    const bool is_x = row < p.in_rows;
+    const T* from[2] = {p.zeros, p.zeros};
+    bool any = false;
+    const int64 inside = is_x ? std::min(p.width, p.in_columns - std::min(p.in_columns, p.padding)) * p.channels
+                        : p.out_width * p.out_channels;
+    int64 valid[2] = {inside, inside};  // the last row of a linear layer may be shorter
+    for (int64 i = 0; i < pair; ++i) {
+        const int64 unit = group * pair + i;
+        if (unit >= p.units) continue;
+        const int64 picture = unit / p.strips, strip = unit % p.strips;
+        if (is_x) {
+            const int64 y = strip * p.strip_rows * p.stride - p.padding + row;
+            if (y < 0 || y >= p.height) continue;
+            const int64 at = (picture * p.height + y) * p.width * p.channels;
+            from[i] = p.x + at;
+            valid[i] = std::min(inside, p.x_end - at);
+        } else {
+            const int64 y = strip * p.strip_rows + row - p.in_rows;
+            if (y >= p.out_height) continue;
+            const int64 at = (picture * p.out_height + y) * p.out_width * p.out_channels;
+            from[i] = p.dy + at;
+            valid[i] = std::min(inside, p.dy_end - at);
+        }
+        any = true;
+    }
+    // Both rows go together as far as both reach; what only the first has meets zeros.
+    const int64 both = pair == 2 ? std::min(valid[0], valid[1]) : valid[0];
+    if (is_x) {
+        F* to = static_cast<F*>(p.packed_x) + group * p.x_group() + row * p.x_row();
+        if (!any) return clear(to, p.x_row());
+        const int64 left = std::min(p.in_columns, p.padding) * p.channels * pair;
+        clear(to, left);
+        pack_pairs(from[0], from[1], both, to + left);
+        if (both < valid[0]) pack_pairs(from[0] + both, p.zeros, valid[0] - both, to + left + both * pair);
+        const int64 packed = left + valid[0] * pair;
+        clear(to + packed, p.x_row() - packed);
+        return;
+    }
+    const int64 first_pixel = (group * p.strip_rows + row - p.in_rows) * p.out_columns, n = p.out_channels;
+    for (int64 first = 0; first < p.out_columns; first += columns_at_once)
+        for (int64 panel = 0; panel < p.panels; ++panel) {
+            F* to = static_cast<F*>(p.packed_dy) + (panel * p.groups * p.group_pixels() + first_pixel + first) * panel_width * pair;
+            const int64 count = std::min(panel_width, n - panel * panel_width);
+            alignas(64) F columns[columns_at_once][panel_width * pair];
+            for (int64 i = 0; i < columns_at_once; ++i) {
+                const int64 at = (first + i) * n + panel * panel_width;
+                const T* a = at < valid[0] ? from[0] + at : p.zeros;
+                const T* b = at < valid[1] ? from[1] + at : p.zeros;
+                pack_pairs(a, b, count, columns[i]);
+                if (count < panel_width) clear(columns[i] + count * pair, (panel_width - count) * pair);
+            }
+            put_columns(columns, to);
+        }
 }

@@ -213,6 +213,7 @@ void winograd_block(const WinogradPlan<T, Weight>& plan, int64 task, char* scrat
     X* inputs = reinterpret_cast<X*>(scratch + plan.inputs_at);
     X* weights = reinterpret_cast<X*>(scratch + plan.weights_at);
     float* products = reinterpret_cast<float*>(scratch + plan.products_at);
+    const MatrixUnit ready;
 
     // Picture, row and column of tile i of the block.
     struct Place {
@@ -260,6 +261,7 @@ void winograd_block(const WinogradPlan<T, Weight>& plan, int64 task, char* scrat
                 t.w = weights + element * weight_stride;
                 for (int64 m = 0; m < some; m += tile_rows) {
                     t.rows = pointers + m;
+                    t.valid_rows = std::min(tile_rows, some - m);
                     t.partial = products + element * product_stride + m * width;
                     kernel(t);
                 }

@@ -1,0 +1,130 @@
+// Matrix products by Intel's AMX, whose registers are tiles of sixteen rows of 64 bytes: sixteen rows of x, or what sixteen
+// outputs have in the packed order for the same 64 bytes, or sixteen by sixteen sums. Included inside a namespace and a
+// target region. (The numbers of tiles are part of an instruction, so they are written out: 0 to 3 are sums, 4 and 5 rows,
+// 6 and 7 weights.)
+
+// While it lives, this thread may use tiles.
+struct MatrixUnit {
+    MatrixUnit() { _tile_loadconfig(&whole_tiles); }
+    ~MatrixUnit() { _tile_release(); }
+    MatrixUnit(const MatrixUnit&) = delete;
+    MatrixUnit& operator=(const MatrixUnit&) = delete;
+};
+
+#define DALLE2_MULTIPLY_TILES(sums, x, w)         \
+    do {                                          \
+        if constexpr (std::is_same_v<T, bfloat16>) \
+            _tile_dpbf16ps(sums, x, w);           \
+        else                                      \
+            _tile_dpbusd(sums, x, w);             \
+    } while (false)
+
+// Sixteen rows of x, 64 bytes of each at a time: found by their distance, or, where that differs, through a copy.
+template <class X>
+struct TileRows {
+    const X* const* rows;
+    int64 stride;  // in bytes; 0: it differs
+    alignas(64) std::byte copy[16][64];
+
+    explicit TileRows(const X* const* at_rows) : rows(at_rows), stride(distance_of(0)) {
+        for (int i = 1; i < 15; ++i)
+            if (distance_of(i) != stride) stride = 0;
+    }
+    // From a row to the next.
+    DALLE2_INLINE int64 distance_of(int row) const { return (rows[row + 1] - rows[row]) * static_cast<int64>(sizeof(X)); }
+    // Where a tile is loaded from, and how far its rows are apart there.
+    DALLE2_INLINE const void* at(int64 offset) {
+        if (stride != 0) [[likely]]
+            return rows[0] + offset;
+        for (int i = 0; i < 16; ++i) _mm512_store_si512(copy[i], _mm512_loadu_si512(rows[i] + offset));
+        asm volatile("" ::: "memory");  // the compiler does not know that an instruction on tiles reads memory
+        return copy;
+    }
+    DALLE2_INLINE int64 distance() const { return stride != 0 ? stride : 64; }
+};
+
+// Asks the second-level cache for what a panel has so many tiles later. (The next panel's beginning, at its end.)
+DALLE2_INLINE void fetch_tile(const void* w) {
+    constexpr int64 tiles_ahead = 8;
+    const char* at = static_cast<const char*>(w) + tiles_ahead * 1024;
+    DALLE2_UNROLL for (int line = 0; line < 16; ++line) __builtin_prefetch(at + line * 64, 0, 2);
+}
+
+// The sums of the first `steps` steps of each tap, a multiple of sixteen: of sixteen rows, or of 32, and one panel, or two.
+template <int Panels, bool Second, class T, class X, class Y>
+DALLE2_APART void multiply_tiles(const GemmTile<T, X, Y>& t, int64 steps) {
+    constexpr int64 step = pair_size<T>, tile_weights = 16 * 16 * step;
+    asm volatile("" ::: "memory");  // see TileRows::at
+    auto* sums = t.partial;
+    auto* lower = t.partial + 16 * t.partial_stride;
+    const int64 sums_stride = t.partial_stride * static_cast<int64>(sizeof *sums);
+    if (t.add_to_partial) {
+        _tile_loadd(0, sums, sums_stride);
+        if constexpr (Panels == 2) _tile_loadd(1, sums + 16, sums_stride);
+        if constexpr (Second) _tile_loadd(2, lower, sums_stride);
+        if constexpr (Second && Panels == 2) _tile_loadd(3, lower + 16, sums_stride);
+    } else {
+        _tile_zero(0);
+        if constexpr (Panels == 2) _tile_zero(1);
+        if constexpr (Second) _tile_zero(2);
+        if constexpr (Second && Panels == 2) _tile_zero(3);
+    }
+    TileRows<X> first_rows(t.rows), second_rows(t.rows + (Second ? 16 : 0));
+    for (int64 tap = 0; tap < t.taps; ++tap) {
+        int64 offset = t.x_offset + tap * t.x_tap_stride;
+        const T* w = t.w + tap * t.w_tap_stride;
+        for (int64 k = 0; k < steps; k += 16, offset += 16 * step, w += tile_weights) {
+            if (t.fetches_ahead) {
+                fetch_tile(w);
+                if constexpr (Panels == 2) fetch_tile(w + t.panel_stride);
+            }
+            _tile_loadd(4, first_rows.at(offset), first_rows.distance());
+            _tile_loadd(6, w, 64);
+            DALLE2_MULTIPLY_TILES(0, 4, 6);
+            if constexpr (Panels == 2) {
+                _tile_loadd(7, w + t.panel_stride, 64);
+                DALLE2_MULTIPLY_TILES(1, 4, 7);
+            }
+            if constexpr (Second) {
+                _tile_loadd(5, second_rows.at(offset), second_rows.distance());
+                DALLE2_MULTIPLY_TILES(2, 5, 6);
+                if constexpr (Panels == 2) DALLE2_MULTIPLY_TILES(3, 5, 7);
+            }
+        }
+    }
+    _tile_stored(0, sums, sums_stride);
+    if constexpr (Panels == 2) _tile_stored(1, sums + 16, sums_stride);
+    if constexpr (Second) _tile_stored(2, lower, sums_stride);
+    if constexpr (Second && Panels == 2) _tile_stored(3, lower + 16, sums_stride);
+    asm volatile("" ::: "memory");
+}
+
+#undef DALLE2_MULTIPLY_TILES
+
+// As gemm_tile, for 32 rows: whole tiles here, the rest of each tap on vectors.
+template <class T, class X, class Y, int Panels>
+void gemm_tiles(const GemmTile<T, X, Y>& t) {
+    constexpr int rows_at_once = 8;
+    static_assert(most_tile_rows >= 32 && 32 % rows_at_once == 0);
+    const int64 whole = t.steps / 16 * 16;
+    if (whole > 0) {
+        if (t.valid_rows > 16)
+            multiply_tiles<Panels, true>(t, whole);
+        else
+            multiply_tiles<Panels, false>(t, whole);
+    }
+    if (whole < t.steps) {
+        GemmTile<T, X, Y> rest = t;
+        rest.y = nullptr;
+        rest.steps = t.steps - whole;
+        rest.x_offset += whole * pair_size<T>;
+        rest.w += whole * pair_size<T> * panel_width;
+        rest.add_to_partial = t.add_to_partial || whole > 0;
+        for (int64 row = 0; row < t.valid_rows; row += rows_at_once) {
+            rest.rows = t.rows + row;
+            rest.partial = t.partial + row * t.partial_stride;
+            gemm_tile<T, X, Y, rows_at_once, Panels>(rest);
+        }
+    }
+    if (t.y != nullptr) finish_tile(t);
+}
