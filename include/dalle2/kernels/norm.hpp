@@ -14,7 +14,7 @@ struct NormPieces {
     int64 pixels, count;  // of a piece, of a picture
 
     explicit NormPieces(const GroupNormShape& s) {
-        const int64 most = std::max<int64>(16, 32768 / s.channels);
+        const int64 most = std::max({int64{16}, 32768 / s.channels, s.pixels / 128});
         count = (s.pixels + most - 1) / most;
         pixels = (s.pixels + count - 1) / count;
         count = (s.pixels + pixels - 1) / pixels;
@@ -41,14 +41,16 @@ struct NormScratch {
     float* products(int64 b, int64 piece) const { return row(b, rows + 2 * piece + 1); }
 };
 
-// The sums of all pieces of group g in double.
-inline double group_total(const GroupNormShape& s, const NormScratch& scratch, int64 b, int64 g) {
+// totals [groups] = the sums of all pieces of picture b, in double.
+inline void add_pieces(const GroupNormShape& s, const NormScratch& scratch, int64 b,
+                       double* totals) {
     const int64 width = s.channels / s.groups;
-    double total = 0;
-    for (int64 piece = 0; piece < scratch.pieces; ++piece)
-        for (int64 c = g * width; c < (g + 1) * width; ++c)
-            total += static_cast<double>(scratch.sums(b, piece)[c]);
-    return total;
+    std::fill_n(totals, s.groups, 0.0);
+    for (int64 piece = 0; piece < scratch.pieces; ++piece) {
+        const float* sums = scratch.sums(b, piece);
+        for (int64 g = 0; g < s.groups; ++g)
+            for (int64 c = 0; c < width; ++c) totals[g] += static_cast<double>(*sums++);
+    }
 }
 
 template <class T>
@@ -58,6 +60,7 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
     const VectorKernels<T> kernels = vector_kernels<T>();
     const NormPieces pieces(s);
     const NormScratch scratch(s, pieces, rows);
+    const AlignedBuffer<double> totals(s.batch * s.groups);
     const int64 width = s.channels / s.groups;
     const double count = static_cast<double>(s.pixels * width);
     const auto at = [&](int64 b, int64 piece) {
@@ -69,9 +72,11 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
                              scratch.sums(b, piece));
     };
     const auto set_center = [&](int64 b) {
+        const double* total = totals.get() + b * s.groups;
+        add_pieces(s, scratch, b, totals.get() + b * s.groups);
         for (int64 g = 0; g < s.groups; ++g)
             std::fill_n(scratch.row(b, center) + g * width, width,
-                        static_cast<float>(group_total(s, scratch, b, g) / count));
+                        static_cast<float>(total[g] / count));
     };
     const auto add_squares = [&](int64 b, int64 piece) {
         kernels.channel_squares(pieces.size(s, piece), s.channels, x + at(b, piece),
@@ -79,10 +84,11 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
     };
     const auto set_affine = [&](int64 b) {
         const T* m = modulation ? modulation + b * 2 * s.channels : nullptr;
+        const double* squares = totals.get() + b * s.groups;
+        add_pieces(s, scratch, b, totals.get() + b * s.groups);
         for (int64 g = 0; g < s.groups; ++g) {
             const float middle = scratch.row(b, center)[g * width];
-            const float inverse = static_cast<float>(
-                1 / std::sqrt(group_total(s, scratch, b, g) / count + s.epsilon));
+            const float inverse = static_cast<float>(1 / std::sqrt(squares[g] / count + s.epsilon));
             if (mean) mean[b * s.groups + g] = middle;
             if (inverse_deviation) inverse_deviation[b * s.groups + g] = inverse;
             for (int64 c = g * width; c < (g + 1) * width; ++c) {

@@ -24,11 +24,13 @@ inline int thread_count() {
 
 namespace detail {
 
-// The loop of parallel_for, one for all bodies.
+// The loop of parallel_for, one for all bodies. (A team is never smaller than the threads that
+// there are, also for few tasks: GCC's OpenMP ends the threads that a smaller team leaves over, and
+// the next loop would have to make them anew.)
 inline void run_tasks(int64 tasks, const void* body, void (*call)(const void*, int64, int)) {
 #ifdef _OPENMP
-    const int threads = static_cast<int>(tasks < thread_count() ? tasks : thread_count());
-    if (threads > 1) {
+    const int threads = thread_count();
+    if (threads > 1 && tasks > 1) {
 #pragma omp parallel num_threads(threads)
         {
             const FlushDenormals flush;
