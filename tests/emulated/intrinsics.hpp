@@ -1,6 +1,6 @@
-// The AVX-512, VNNI and bfloat16 instructions that the kernels use, in plain C++, for processors
-// without them. SIMDe has most; what its Debian package lacks, or gets wrong, is below. In the
-// place of <immintrin.h>: see run.sh.
+// The AVX-512, VNNI, bfloat16 and AMX instructions that the kernels use, in plain C++, for
+// processors without them. SIMDe has most; what its Debian package lacks, or gets wrong, is below.
+// In the place of <immintrin.h>: see run.sh.
 #pragma once
 
 #define SIMDE_ENABLE_NATIVE_ALIASES

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstdint>
 #include <type_traits>
 
@@ -41,7 +42,6 @@ struct GemmTile {
     typename Product<T>::Sum* partial;
     int64 partial_stride;
     bool add_to_partial;
-    bool fetches_ahead;  // whether w has not been read before: matrix units outrun the memory
     // Where the results go; null while the sums are not whole, or where they are all that is
     // wanted.
     Y* y;
@@ -77,9 +77,9 @@ struct ConvProblem {
 
 // Output pixels are cut into blocks: several small pictures, or a strip of rows of a large one. A
 // task is a block and a group of panels. Its pixels' windows lie in a padded copy of the block's
-// part of x (or in x itself where nothing is padded), so that one pointer per pixel and one stride
-// find all of them. The sum of one output is cut into chunks whose weights stay in the second-level
-// cache; the cut depends on the layer alone.
+// part of x (or in x itself where nothing is padded or spread), so that one pointer per pixel and
+// one stride find all of them. The sum of one output is cut into chunks whose weights stay in the
+// second-level cache; the cut depends on the layer and on the instruction set alone.
 template <class T>
 struct ConvPlan : ConvProblem<T> {
     static constexpr int64 most_rows = most_tile_rows;
@@ -108,6 +108,7 @@ template <class T, class Factor, class Copy, class Pad>
 inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pictures,
                         int64 first_row, int64 rows, int64 columns, Factor* to, const Copy& copy,
                         const Pad& pad) {
+    assert(plan.pixel_stride == plan.channels);
     const int64 row_elements = columns * plan.channels;
     const int64 left = std::min(columns, plan.pad_x),
                 inside = std::max<int64>(0, std::min(columns - left, plan.width));

@@ -12,7 +12,7 @@
 
 // Set where the compiler can build functions for other x86 instruction sets than the one it was
 // told.
-#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define DALLE2_X86 1
 #else
 #define DALLE2_X86 0
@@ -20,7 +20,7 @@
 
 #if DALLE2_X86
 #include <cpuid.h>
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(__linux__)
 #include <unistd.h>
 #include <sys/syscall.h>
 #endif
@@ -64,9 +64,10 @@ inline bool has_avx_vnni() {
 }
 
 // AMX-BF16, AMX-TILE and AMX-INT8: leaf 7, bits 22, 24 and 25 of edx. A process has to ask Linux
-// for the registers, once for all its threads; other systems are not asked.
+// for the registers, once for all its threads; other systems are not asked. (From then on signal
+// handlers that have a stack of their own need one of more than 11 KB.)
 inline bool has_amx() {
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(__linux__)
     static const bool has = [] {
         unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
         constexpr unsigned wanted = 1u << 22 | 1u << 24 | 1u << 25;

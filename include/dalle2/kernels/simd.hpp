@@ -273,9 +273,9 @@ namespace amx {
 #endif
 #undef DALLE2_HAVE_VNNI
 #undef DALLE2_HAVE_BF16
-#undef DALLE2_HAVE_AMX
 
 #endif  // DALLE2_X86
+#undef DALLE2_HAVE_AMX
 
 #if !defined(__clang__)
 #pragma GCC diagnostic pop

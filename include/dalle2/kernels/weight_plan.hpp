@@ -63,7 +63,8 @@ struct WeightPlan {
     int64 group_pixels() const { return strip_rows * out_columns; }
     int64 quads() const { return (panels + panels_per_task - 1) / panels_per_task; }
     int64 tasks() const { return quads() * parts * (kernel_height / kernel_rows_per_task); }
-    // Floats of a task's sums: [kernel_rows_per_task][kernel_width][channels_per_task][panels · 16]
+    // Floats of a task's sums: [kernel_rows_per_task][kernel_width][channels_per_task][panels ·
+    // 16], of matrix units with the last two exchanged.
     int64 sums_size() const {
         return kernel_rows_per_task * kernel_width * channels_per_task * panels_per_task *
                panel_width;
@@ -84,6 +85,8 @@ void divide(WeightPlan<T>& plan, int64 threads) {
             std::clamp<int64>((pixels + plan.pair - 1) / plan.pair, 1, 128);
         plan.height = plan.out_height = (pixels + plan.width - 1) / plan.width;
     }
+    plan.out_columns =
+        (plan.out_width + plan.columns_at_once - 1) / plan.columns_at_once * plan.columns_at_once;
     const int64 pixel_bytes = (plan.channels * plan.stride * plan.stride + plan.out_channels) *
                               plan.pair * plan.factor_size;
     const int64 most = std::max<int64>(256, plan.chunk_bytes / pixel_bytes);
@@ -97,11 +100,8 @@ void divide(WeightPlan<T>& plan, int64 threads) {
     plan.strips = (plan.out_height + plan.strip_rows - 1) / plan.strip_rows;
     plan.units = plan.batch * plan.strips;
     plan.groups = (plan.units + plan.pair - 1) / plan.pair;
-    plan.groups_per_chunk =
-        std::clamp<int64>(most / (plan.strip_rows * plan.out_width), 1, plan.groups);
+    plan.groups_per_chunk = std::clamp<int64>(most / plan.group_pixels(), 1, plan.groups);
     plan.in_rows = (plan.strip_rows - 1) * plan.stride + plan.kernel_height;
-    plan.out_columns =
-        (plan.out_width + plan.columns_at_once - 1) / plan.columns_at_once * plan.columns_at_once;
     plan.in_columns = (plan.out_columns - 1) * plan.stride + plan.kernel_width;
     plan.panels = (plan.out_channels + panel_width - 1) / panel_width;
 

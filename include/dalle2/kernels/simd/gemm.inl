@@ -273,7 +273,6 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                 t.add_to_partial = tap > 0 || k > 0;
                 const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
                 for (int64 m = 0; m < pixels; m += tile_rows) {
-                    t.fetches_ahead = m == 0;
                     t.rows = rows + m;
                     t.row_ranges = ranges + m;
                     t.valid_rows = std::min(tile_rows, pixels - m);

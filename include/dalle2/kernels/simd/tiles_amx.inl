@@ -36,19 +36,14 @@ struct TileRows {
     DALLE2_INLINE const void* at(int64 offset) {
         if (stride != 0) [[likely]]
             return rows[0] + offset;
+        // (The compiler does not know that an instruction on tiles reads memory: that of the copy before this one, and of this.)
+        asm volatile("" ::: "memory");
         for (int i = 0; i < 16; ++i) _mm512_store_si512(copy[i], _mm512_loadu_si512(rows[i] + offset));
-        asm volatile("" ::: "memory");  // the compiler does not know that an instruction on tiles reads memory
+        asm volatile("" ::: "memory");
         return copy;
     }
     DALLE2_INLINE int64 distance() const { return stride != 0 ? stride : 64; }
 };
-
-// Asks the second-level cache for what a panel has so many tiles later. (The next panel's beginning, at its end.)
-DALLE2_INLINE void fetch_tile(const void* w) {
-    constexpr int64 tiles_ahead = 8;
-    const char* at = static_cast<const char*>(w) + tiles_ahead * 1024;
-    DALLE2_UNROLL for (int line = 0; line < 16; ++line) __builtin_prefetch(at + line * 64, 0, 2);
-}
 
 // The sums of the first `steps` steps of each tap, a multiple of sixteen: of sixteen rows, or of 32, and one panel, or two.
 template <int Panels, bool Second, class T, class X, class Y>
@@ -74,10 +69,6 @@ DALLE2_APART void multiply_tiles(const GemmTile<T, X, Y>& t, int64 steps) {
         int64 offset = t.x_offset + tap * t.x_tap_stride;
         const T* w = t.w + tap * t.w_tap_stride;
         for (int64 k = 0; k < steps; k += 16, offset += 16 * step, w += tile_weights) {
-            if (t.fetches_ahead) {
-                fetch_tile(w);
-                if constexpr (Panels == 2) fetch_tile(w + t.panel_stride);
-            }
             _tile_loadd(4, first_rows.at(offset), first_rows.distance());
             _tile_loadd(6, w, 64);
             DALLE2_MULTIPLY_TILES(0, 4, 6);
