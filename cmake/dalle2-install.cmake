@@ -13,4 +13,5 @@ write_basic_package_version_file(dalle2-config-version.cmake COMPATIBILITY SameM
                                  ARCH_INDEPENDENT)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/dalle2-config.cmake
               ${CMAKE_CURRENT_BINARY_DIR}/dalle2-config-version.cmake
-              cmake/dalle2-dependencies.cmake DESTINATION ${dalle2_package_dir})
+              cmake/dalle2-compiled.cmake cmake/dalle2-dependencies.cmake
+        DESTINATION ${dalle2_package_dir})

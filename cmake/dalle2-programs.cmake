@@ -12,12 +12,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
                                                   -Wno-array-bounds)
 endif()
 
-# The vector code for every instruction set takes the compiler most of a minute: our programs
-# share one compilation of it.
-file(CONFIGURE OUTPUT dalle2_kernels.cpp CONTENT "#include <dalle2/kernels/separate.hpp>\n")
-add_library(dalle2_kernels STATIC EXCLUDE_FROM_ALL ${CMAKE_CURRENT_BINARY_DIR}/dalle2_kernels.cpp)
-target_compile_definitions(dalle2_kernels PUBLIC DALLE2_SEPARATE_KERNELS)
-target_link_libraries(dalle2_kernels PUBLIC dalle2 PRIVATE dalle2_warnings)
+# Ours as well, though a user's flags decide.
+target_link_libraries(dalle2_kernels PRIVATE dalle2_warnings)
+target_link_libraries(dalle2_compiled PRIVATE dalle2_warnings)
 
 # What runs for moments and is compiled often: without the optimisations that take longest. The
 # kernels, where the time goes, are not among it.
@@ -26,8 +23,11 @@ target_compile_options(dalle2_quick_to_compile
                        INTERFACE $<$<AND:$<CONFIG:Release>,$<CXX_COMPILER_ID:GNU,Clang,AppleClang>>:-O1>)
 
 # What a program of this project links: the library, its warnings, and FreeType where it is there.
+# Examples, the tool and what loads whole models link dalle2::compiled besides; the others need not
+# wait for it.
 add_library(dalle2_program INTERFACE)
 target_link_libraries(dalle2_program INTERFACE dalle2_kernels dalle2_warnings)
+target_compile_definitions(dalle2_program INTERFACE DALLE2_SEPARATE_PIPELINES)
 if(dalle2_has_freetype)
   target_link_libraries(dalle2_program INTERFACE dalle2_data)
 endif()

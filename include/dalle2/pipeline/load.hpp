@@ -95,4 +95,11 @@ Pipeline load(const std::filesystem::path& path, const LoadOptions& options = {}
     });
 }
 
+// Programs can compile the pipelines once instead of in each of their files, which takes a minute
+// for each: all define DALLE2_SEPARATE_PIPELINES, and one of them includes pipeline/separate.hpp.
+#ifdef DALLE2_SEPARATE_PIPELINES
+extern template Pipeline load<FastEngines>(const std::filesystem::path&, const LoadOptions&);
+extern template Pipeline load<AllEngines>(const std::filesystem::path&, const LoadOptions&);
+#endif
+
 }  // namespace dalle2

@@ -253,4 +253,10 @@ Clip load_clip(const std::filesystem::path& path, const ClipLoadOptions& options
     });
 }
 
+// See load.
+#ifdef DALLE2_SEPARATE_PIPELINES
+extern template Clip load_clip<FastEngines>(const std::filesystem::path&, const ClipLoadOptions&);
+extern template Clip load_clip<AllEngines>(const std::filesystem::path&, const ClipLoadOptions&);
+#endif
+
 }  // namespace dalle2

@@ -102,4 +102,12 @@ VariationsPipeline load_variations(const std::filesystem::path& path,
     });
 }
 
+// See load.
+#ifdef DALLE2_SEPARATE_PIPELINES
+extern template VariationsPipeline load_variations<FastEngines>(const std::filesystem::path&,
+                                                                const LoadOptions&);
+extern template VariationsPipeline load_variations<AllEngines>(const std::filesystem::path&,
+                                                               const LoadOptions&);
+#endif
+
 }  // namespace dalle2
