@@ -127,6 +127,22 @@ TEST_CASE_TEMPLATE("rows and channels are added and summed", T, float, bfloat16,
     });
 }
 
+TEST_CASE_TEMPLATE("what is added per channel reaches every piece of a large picture", T, float,
+                   bfloat16, double) {
+    constexpr int64 batch = 2, pixels = 131, channels = 300;
+    const auto x = random_values<T>(batch * pixels * channels, 1);
+    const auto v = random_values<T>(batch * channels, 2);
+    std::vector<double> sums(x.size());
+    for (std::size_t i = 0; i < sums.size(); ++i)
+        sums[i] = static_cast<double>(x[i]) +
+                  static_cast<double>(v[i / (pixels * channels) * channels + i % channels]);
+    for_each_isa([&] {
+        std::vector<T> y(x.size());
+        kernels::add_per_channel(batch, pixels, channels, x.data(), v.data(), y.data());
+        CHECK(worst_error(y, sums, rounding<Accumulator<T>>) <= 1);
+    });
+}
+
 TEST_CASE_TEMPLATE(
     "pooling and upsampling are what they say, and their gradients are their transposes", T, float,
     bfloat16, double) {

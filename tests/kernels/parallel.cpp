@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <limits>
@@ -58,6 +59,22 @@ TEST_CASE("a loop uses as many threads as the scope says") {
         const ThreadScope scope(threads);
         CHECK(threads_of_a_loop().size() == static_cast<std::size_t>(threads));
     }
+}
+
+TEST_CASE("threads stay for the next loop, however few tasks one has") {
+    static std::atomic<int> made{0};
+    struct Counted {
+        Counted() { ++made; }
+    };
+    const ThreadScope scope(4);
+    for (int i = 0; i < 10; ++i)
+        for (const std::int64_t tasks : {2, 64})
+            kernels::parallel_for(tasks, [](std::int64_t, int) {
+                static thread_local Counted counted;
+                (void)&counted;
+                std::this_thread::sleep_for(std::chrono::microseconds(200));
+            });
+    CHECK(made <= 4);
 }
 
 TEST_CASE("two callers with one thread each use themselves alone, whatever others have set") {

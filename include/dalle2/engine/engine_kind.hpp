@@ -32,7 +32,7 @@ inline EngineKind engine_kind_from_name(const std::string& name, const std::stri
                       supported);
 }
 
-// bfloat16 where the processor multiplies it faster than float, otherwise float32.
+// bfloat16 where the processor has instructions for it, otherwise float32.
 inline EngineKind fastest_engine() {
     return kernels::current_isa() >= kernels::Isa::avx512_bf16 ? EngineKind::cpu_bfloat16
                                                                : EngineKind::cpu_float;

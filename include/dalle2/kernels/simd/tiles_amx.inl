@@ -45,25 +45,41 @@ struct TileRows {
     DALLE2_INLINE int64 distance() const { return stride != 0 ? stride : 64; }
 };
 
+// The tiles of sums: one, or with those below (2), to the right (1) or both (and 3). They begin with what is in memory, or with
+// zeros, and go back to it; from a row to the next are `stride` bytes. (Compilers do not know that instructions on tiles read
+// and write memory: whatever others have stored must be there before, and what these store is new to all after.)
+template <bool Below, bool Right, class Sum>
+DALLE2_INLINE void begin_sums(const Sum* sums, int64 stride, bool from_memory) {
+    asm volatile("" ::: "memory");
+    if (from_memory) {
+        [[maybe_unused]] const char* below = reinterpret_cast<const char*>(sums) + 16 * stride;
+        _tile_loadd(0, sums, stride);
+        if constexpr (Right) _tile_loadd(1, sums + 16, stride);
+        if constexpr (Below) _tile_loadd(2, below, stride);
+        if constexpr (Below && Right) _tile_loadd(3, below + 64, stride);
+    } else {
+        _tile_zero(0);
+        if constexpr (Right) _tile_zero(1);
+        if constexpr (Below) _tile_zero(2);
+        if constexpr (Below && Right) _tile_zero(3);
+    }
+}
+template <bool Below, bool Right, class Sum>
+DALLE2_INLINE void end_sums(Sum* sums, int64 stride) {
+    [[maybe_unused]] char* below = reinterpret_cast<char*>(sums) + 16 * stride;
+    _tile_stored(0, sums, stride);
+    if constexpr (Right) _tile_stored(1, sums + 16, stride);
+    if constexpr (Below) _tile_stored(2, below, stride);
+    if constexpr (Below && Right) _tile_stored(3, below + 64, stride);
+    asm volatile("" ::: "memory");
+}
+
 // The sums of the first `steps` steps of each tap, a multiple of sixteen: of sixteen rows, or of 32, and one panel, or two.
 template <int Panels, bool Second, class T, class X, class Y>
 DALLE2_APART void multiply_tiles(const GemmTile<T, X, Y>& t, int64 steps) {
     constexpr int64 step = pair_size<T>, tile_weights = 16 * 16 * step;
-    asm volatile("" ::: "memory");  // see TileRows::at
-    auto* sums = t.partial;
-    auto* lower = t.partial + 16 * t.partial_stride;
-    const int64 sums_stride = t.partial_stride * static_cast<int64>(sizeof *sums);
-    if (t.add_to_partial) {
-        _tile_loadd(0, sums, sums_stride);
-        if constexpr (Panels == 2) _tile_loadd(1, sums + 16, sums_stride);
-        if constexpr (Second) _tile_loadd(2, lower, sums_stride);
-        if constexpr (Second && Panels == 2) _tile_loadd(3, lower + 16, sums_stride);
-    } else {
-        _tile_zero(0);
-        if constexpr (Panels == 2) _tile_zero(1);
-        if constexpr (Second) _tile_zero(2);
-        if constexpr (Second && Panels == 2) _tile_zero(3);
-    }
+    const int64 sums_stride = t.partial_stride * static_cast<int64>(sizeof *t.partial);
+    begin_sums<Second, Panels == 2>(t.partial, sums_stride, t.add_to_partial);
     TileRows<X> first_rows(t.rows), second_rows(t.rows + (Second ? 16 : 0));
     for (int64 tap = 0; tap < t.taps; ++tap) {
         int64 offset = t.x_offset + tap * t.x_tap_stride;
@@ -83,11 +99,7 @@ DALLE2_APART void multiply_tiles(const GemmTile<T, X, Y>& t, int64 steps) {
             }
         }
     }
-    _tile_stored(0, sums, sums_stride);
-    if constexpr (Panels == 2) _tile_stored(1, sums + 16, sums_stride);
-    if constexpr (Second) _tile_stored(2, lower, sums_stride);
-    if constexpr (Second && Panels == 2) _tile_stored(3, lower + 16, sums_stride);
-    asm volatile("" ::: "memory");
+    end_sums<Second, Panels == 2>(t.partial, sums_stride);
 }
 
 #undef DALLE2_MULTIPLY_TILES

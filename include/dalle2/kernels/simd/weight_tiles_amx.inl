@@ -24,20 +24,8 @@ struct WeightTiles {
 // Sums of one panel or two, and of sixteen channels or 32.
 template <bool SecondPanel, bool SecondPart>
 DALLE2_APART void multiply_weight_tiles(const WeightTiles& t) {
-    asm volatile("" ::: "memory");  // the compiler does not know that an instruction on tiles reads memory
-    float* lower = t.sums + 16 * t.sums_stride;
     const int64 sums_bytes = t.sums_stride * static_cast<int64>(sizeof(float));
-    if (t.add) {
-        _tile_loadd(0, t.sums, sums_bytes);
-        if constexpr (SecondPart) _tile_loadd(1, t.sums + 16, sums_bytes);
-        if constexpr (SecondPanel) _tile_loadd(2, lower, sums_bytes);
-        if constexpr (SecondPanel && SecondPart) _tile_loadd(3, lower + 16, sums_bytes);
-    } else {
-        _tile_zero(0);
-        if constexpr (SecondPart) _tile_zero(1);
-        if constexpr (SecondPanel) _tile_zero(2);
-        if constexpr (SecondPanel && SecondPart) _tile_zero(3);
-    }
+    begin_sums<SecondPanel, SecondPart>(t.sums, sums_bytes, t.add);
     const bfloat16* dy = t.dy;
     for (int64 group = 0; group < t.groups; ++group)
         for (int64 row = 0; row < t.rows; ++row) {
@@ -57,11 +45,7 @@ DALLE2_APART void multiply_weight_tiles(const WeightTiles& t) {
                 }
             }
         }
-    _tile_stored(0, t.sums, sums_bytes);
-    if constexpr (SecondPart) _tile_stored(1, t.sums + 16, sums_bytes);
-    if constexpr (SecondPanel) _tile_stored(2, lower, sums_bytes);
-    if constexpr (SecondPanel && SecondPart) _tile_stored(3, lower + 16, sums_bytes);
-    asm volatile("" ::: "memory");
+    end_sums<SecondPanel, SecondPart>(t.sums, sums_bytes);
 }
 
 // dbias += Σ dy over all pixels, for one panel.
