@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include <dalle2/kernels/byte_range.hpp>
@@ -48,6 +49,10 @@ struct GemmTile {
     int64 y_stride;
     int64 valid_rows, columns;  // of the tile's own, those that are wanted
     const float* bias;          // of the first column; may be null
+    // Weights of later calls, which this one may fetch into a cache: a line of 64 bytes before each
+    // so many steps. Null: none.
+    const char* ahead = nullptr;
+    int64 steps_per_line = std::numeric_limits<int64>::max() / 2;
     // Of int8 alone: for each row what its whole numbers stand for, for each column the scale and
     // the sum of its weights.
     const ByteRange* row_ranges;

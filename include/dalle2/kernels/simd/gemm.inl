@@ -120,6 +120,7 @@ DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
 template <class T, class X, class Y, int Rows, int Panels>
 void gemm_tile(const GemmTile<T, X, Y>& t) {
     static_assert(Rows <= most_tile_rows && Panels * panel_width <= most_tile_columns);
+    static_assert(!fetches_ahead || Panels == 1, "what is fetched has to lie in one piece");
     constexpr int per_panel = 16 / lanes, vectors = Panels * per_panel;
     constexpr int step = static_cast<int>(pair_size<T>);
     using Sums = decltype(load(t.partial));
@@ -131,6 +132,7 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
             DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = Sums{};
     }
+    [[maybe_unused]] const char* ahead = t.ahead;
     for (int64 tap = 0; tap < t.taps; ++tap) {
         const X* x[Rows];
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i) x[i] = t.rows[i] + t.x_offset + tap * t.x_tap_stride;
@@ -138,7 +140,7 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
         DALLE2_UNROLL for (int j = 0; j < Panels; ++j) w[j] = t.w + j * t.panel_stride + tap * t.w_tap_stride;
         // (In two parts, one after the other in a loop that is not unrolled: there are no registers for both.)
         constexpr int parts = parts_of_step<T, X>;
-        for (int64 k = 0; k < t.steps * parts; ++k) {
+        const auto multiply = [&](int64 k) DALLE2_LAMBDA {
             const auto weights = [&](int j) DALLE2_LAMBDA {
                 const T* from = w[j / per_panel] + (k / parts * 16 + j % per_panel * lanes) * step;
                 if constexpr (parts == 1)
@@ -152,6 +154,18 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
                 const auto a = broadcast_step(x[i] + k * (step / parts));
                 DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = multiply_add(acc[i][j], a, b[j]);
             }
+        };
+        const int64 end = t.steps * parts;
+        if constexpr (fetches_ahead && parts == 1) {
+            for (int64 k = 0; k < end;) {
+                if (ahead != nullptr) {
+                    __builtin_prefetch(ahead, 0, 2);
+                    ahead += 64;
+                }
+                for (const int64 stop = std::min(end, k + t.steps_per_line); k < stop; ++k) multiply(k);
+            }
+        } else {
+            for (int64 k = 0; k < end; ++k) multiply(k);
         }
     }
     DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
@@ -198,6 +212,25 @@ DALLE2_INLINE int64 next_panels(int64 left, int64 most) {
     if (left <= most) return left;
     return left == most + 1 && most > 2 ? most - 1 : most;
 }
+
+// Lets the calls for the next `tiles` tiles fetch `bytes` from `next` on, each its share.
+template <class T, class X, class Y>
+class FetchAhead {
+public:
+    FetchAhead(GemmTile<T, X, Y>& tile, const T* next, int64 bytes, int64 tiles)
+        : tile_(tile), next_(reinterpret_cast<const char*>(next)), lines_((bytes / 64 + tiles - 1) / tiles) {
+        tile.steps_per_line = std::max<int64>(1, tile.taps * tile.steps / lines_);
+    }
+    DALLE2_INLINE void next_tile() {
+        tile_.ahead = next_;
+        if (next_ != nullptr) next_ += 64 * lines_;
+    }
+
+private:
+    GemmTile<T, X, Y>& tile_;
+    const char* next_;
+    int64 lines_;
+};
 
 // One block of output pixels, one group of panels: see ConvPlan.
 template <class T>
@@ -252,6 +285,9 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     t.panel_stride = plan.panel_stride;
     t.y_stride = plan.out_channels;
     const int64 end = std::min(plan.panels, (group + 1) * plan.panels_per_group);
+    const auto weights_at = [&](int64 panel, int64 tap, int64 k) DALLE2_LAMBDA {
+        return plan.w + panel * plan.panel_stride + tap * t.w_tap_stride + k * panel_width;
+    };
     auto* y = plan.y + ((first_picture * plan.out_height + first_row) * plan.out_width) * plan.out_channels;
     for (int64 panel = group * plan.panels_per_group; panel < end;) {
         const int64 count = next_panels(end - panel, most_panels(pixels)), tile_rows = rows_of_panels[count];
@@ -269,7 +305,13 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                 t.taps = std::min(plan.taps_per_chunk, plan.kernel_height - tap);
                 t.steps = std::min(plan.run_per_chunk, plan.run - k) / step;
                 t.x_offset = tap * row_stride + k;
-                t.w = plan.w + panel * plan.panel_stride + tap * t.w_tap_stride + k * panel_width;
+                t.w = weights_at(panel, tap, k);
+                const T* const next = k + plan.run_per_chunk < plan.run              ? weights_at(panel, tap, k + plan.run_per_chunk)
+                                      : tap + plan.taps_per_chunk < plan.kernel_height ? weights_at(panel, tap + plan.taps_per_chunk, 0)
+                                      : panel + count < end                            ? weights_at(panel + count, 0, 0)
+                                                                                       : nullptr;
+                FetchAhead fetch(t, next, t.taps * t.steps * step * panel_width * static_cast<int64>(sizeof(T)),
+                                 (pixels + tile_rows - 1) / tile_rows);
                 t.add_to_partial = tap > 0 || k > 0;
                 const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
                 for (int64 m = 0; m < pixels; m += tile_rows) {
@@ -278,6 +320,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                     t.valid_rows = std::min(tile_rows, pixels - m);
                     t.partial = partial + (plan.chunked() ? m * t.partial_stride : 0);
                     t.y = last ? y + m * plan.out_channels + column : nullptr;
+                    fetch.next_tile();
                     kernel(t);
                 }
             }

@@ -124,5 +124,6 @@ DALLE2_INLINE vi multiply_add(vi acc, vw x, vw w) {
 
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 2};
+inline constexpr bool fetches_ahead = false;  // not measured
 // See VectorKernels and ConvPlan.
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
