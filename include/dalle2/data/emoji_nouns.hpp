@@ -3,6 +3,7 @@
 // two words.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 #include <vector>
 

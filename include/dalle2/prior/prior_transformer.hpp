@@ -2,6 +2,8 @@
 // section 2.2; diffusers' PriorTransformer).
 #pragma once
 
+#include <utility>
+
 #include <dalle2/clip/token_batch.hpp>
 #include <dalle2/nn/attention_mask.hpp>
 #include <dalle2/nn/keys_and_values.hpp>
