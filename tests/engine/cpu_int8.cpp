@@ -123,9 +123,10 @@ TEST_CASE("an input of zeros gives the bias") {
 }
 
 TEST_CASE("int8 weights are chosen where they are worth it and hardly change") {
-    const auto chosen = [](const Array& values, ParameterKind kind, Precision precision) {
+    const auto chosen = [](const Array& values, ParameterKind kind, Precision precision,
+                           bool last = false) {
         E::Parameter made(shape_of(values), kind);
-        E::load(made, values, {"weight", precision});
+        E::load(made, values, {"weight", precision, last});
         return made.is_int8();
     };
     const Array large = normals({128, 64}, 1), small = normals({16, 8}, 1);
@@ -139,6 +140,9 @@ TEST_CASE("int8 weights are chosen where they are worth it and hardly change") {
     for (std::int64_t o = 0; o < 128; ++o)
         outlier(o, o % 64) = std::numeric_limits<float>::infinity();
     CHECK(!chosen(outlier, ParameterKind::matrix, Precision::undecided));
+    // Roundings of the last layer reach the output as they are.
+    CHECK(!chosen(large, ParameterKind::matrix, Precision::undecided, true));
+    CHECK(chosen(large, ParameterKind::matrix, Precision::int8, true));
     // Whoever made the file knew more.
     CHECK(!chosen(large, ParameterKind::matrix, Precision::other));
     CHECK(chosen(small, ParameterKind::matrix, Precision::int8));

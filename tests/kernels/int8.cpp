@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <dalle2/kernels/kernels.hpp>
+#include <dalle2/kernels/pack_rows.hpp>
 
 #include "support.hpp"
 
@@ -285,6 +286,45 @@ TEST_CASE("int8 weights come back near what they were, and rounding them again c
         for (std::size_t i = 0; i < back.size(); ++i)
             CHECK(std::abs(again[i] - back[i]) <= 2e-7f * std::abs(back[i]));
     });
+}
+
+TEST_CASE("int8 weights that come row by row are those that come whole, and their sums are right") {
+    for (const Conv2dShape& s :
+         {Conv2dShape{.in_channels = 70, .out_channels = 50},
+          Conv2dShape{.in_channels = 64, .out_channels = 48},
+          Conv2dShape{.in_channels = 5, .out_channels = 3},
+          Conv2dShape{
+              .in_channels = 19, .out_channels = 35, .kernel_height = 3, .kernel_width = 3}}) {
+        Data d(s);
+        const int64 run = s.in_channels * s.kernel_height * s.kernel_width;
+        for_each_isa([&] {
+            d.w[at(run + 1)] = 0.25f;
+            const Int8Weights whole = pack(s, d.w);
+            int64 bad = 0;
+            const Int8Weights rows = kernels::pack_int8_rows(
+                whole.packed().layout(), kernels::rows_of(d.w.data(), run), bad);
+            CHECK(bad == 0);
+            CHECK(std::memcmp(whole.packed().data(), rows.packed().data(),
+                              at(whole.packed().bytes())) == 0);
+            const auto& layout = whole.packed().layout();
+            for (int64 o = 0; o < s.out_channels; ++o) {
+                CHECK(whole.scales()[o] == rows.scales()[o]);
+                CHECK(whole.sums()[o] == rows.sums()[o]);
+                std::int32_t sum = 0;
+                for (int64 i = 0; i < s.in_channels; ++i)
+                    for (int64 y = 0; y < s.kernel_height; ++y)
+                        for (int64 x = 0; x < s.kernel_width; ++x)
+                            sum += whole.packed().data()[layout.index(o, i, y, x)];
+                CHECK(whole.sums()[o] == sum);
+            }
+            d.w[at(run + 1)] = infinity;
+            const Int8Weights damaged = kernels::pack_int8_rows(
+                whole.packed().layout(), kernels::rows_of(d.w.data(), run), bad);
+            CHECK(bad == 1);
+            for (int64 o = 0; o < s.out_channels; ++o)
+                CHECK(std::isnan(damaged.scales()[o]) == (o == 1));
+        });
+    }
 }
 
 TEST_CASE("layers with int8 weights give the same bits for any number of threads") {

@@ -26,6 +26,15 @@ public:
         int8_ = packed_int8(values);
         unload();
     }
+    // The same, row by row: see CpuParameter::load_rows.
+    std::int64_t load_rows(const kernels::RowReader& read, bool as_int8) {
+        int8_ = {};
+        if (!as_int8) return CpuParameter::load_rows(read);
+        std::int64_t not_finite = 0;
+        int8_ = kernels::pack_int8_rows(int8_layout(), read, not_finite);
+        unload();
+        return not_finite;
+    }
     // In both forms, to be compared.
     void load_both(const float* values) {
         CpuParameter::load(values);
@@ -43,12 +52,16 @@ public:
     }
 
 private:
-    kernels::Int8Weights packed_int8(const float* values) const {
-        const BufferPool::Outside outside;  // they stay
+    kernels::PackedLayout<std::int8_t> int8_layout() const {
         const Shape& s = shape();
         const bool convolution = kind() == ParameterKind::convolution;
-        return kernels::pack_int8_weights(values, s[0], s[1], convolution ? s[2] : 1,
-                                          convolution ? s[3] : 1);
+        return {s[0], s[1], convolution ? s[2] : 1, convolution ? s[3] : 1};
+    }
+    kernels::Int8Weights packed_int8(const float* values) const {
+        const BufferPool::Outside outside;  // they stay
+        const kernels::PackedLayout<std::int8_t> layout = int8_layout();
+        return kernels::pack_int8_weights(values, layout.out, layout.in, layout.kernel_height,
+                                          layout.kernel_width);
     }
 
     kernels::Int8Weights int8_;
@@ -60,15 +73,23 @@ struct Cpu<std::int8_t> : Cpu<bfloat16> {
 
     // Chooses int8 where the file did; where it knows no int8, by the rule for weights alone.
     static void load(Parameter& parameter, const Array& values, const WeightOrigin& origin = {}) {
-        using Precision = WeightOrigin::Precision;
         check_parameter_shape(parameter.shape(), shape_of(values));
-        const bool int8 = origin.precision == Precision::undecided
-                              ? takes_int8_unmeasured(values, parameter.kind())
-                              : origin.precision == Precision::int8 && can_be_int8(parameter);
-        if (int8)
-            parameter.load_int8(values.data());
-        else
-            parameter.load(values.data());
+        const Shape& shape = parameter.shape();
+        const std::int64_t rows = shape.empty() ? 1 : shape[0];
+        load_rows(parameter,
+                  kernels::rows_of(values.data(),
+                                   rows > 0 ? static_cast<std::int64_t>(values.size()) / rows : 0),
+                  origin);
+    }
+    // The same, row by row; returns how many values are infinite or not a number.
+    static std::int64_t load_rows(Parameter& parameter, const kernels::RowReader& read,
+                                  const WeightOrigin& origin) {
+        using Precision = WeightOrigin::Precision;
+        const bool int8 =
+            origin.precision == Precision::undecided
+                ? !origin.last && takes_int8_unmeasured(parameter.shape(), parameter.kind(), read)
+                : origin.precision == Precision::int8 && can_be_int8(parameter);
+        return parameter.load_rows(read, int8);
     }
     static Array store(const Parameter& parameter) {
         Array array = make_array(parameter.shape());

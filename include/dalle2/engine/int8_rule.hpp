@@ -11,7 +11,7 @@
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/io/int8_tensor.hpp>
 #include <dalle2/kernels/int8.hpp>
-#include <dalle2/kernels/parallel.hpp>
+#include <dalle2/kernels/pack_rows.hpp>
 
 namespace dalle2 {
 
@@ -65,14 +65,17 @@ inline SignalAndError int8_rounding(const float* row, std::int64_t run) {
 
 }  // namespace detail
 
-// How well weights [out, ...] survive rounding to int8 with a scale for each output, in dB.
-inline double int8_weight_decibels(const Array& weight) {
-    const auto out = static_cast<std::int64_t>(weight.shape()[0]);
-    const std::int64_t run = static_cast<std::int64_t>(weight.size()) / out;
+// How well weights survive rounding to int8 with a scale for each output, in dB: weights of `out`
+// rows, which `read` gives, of `run` numbers.
+inline double int8_weight_decibels(std::int64_t out, std::int64_t run,
+                                   const kernels::RowReader& read) {
     std::vector<detail::SignalAndError> rows(static_cast<std::size_t>(out));
-    kernels::parallel_for(out, [&](std::int64_t o, int) {
-        rows[static_cast<std::size_t>(o)] = detail::int8_rounding(weight.data() + o * run, run);
-    });
+    kernels::detail::for_each_panel(
+        out, run, read, [&](std::int64_t panel, const float* values, std::int64_t count) {
+            for (std::int64_t o = 0; o < count; ++o)
+                rows[static_cast<std::size_t>(panel * kernels::panel_width + o)] =
+                    detail::int8_rounding(values + o * run, run);
+        });
     double signal = 0, error = 0;
     for (const detail::SignalAndError& row : rows) {
         signal += row.signal;
@@ -80,12 +83,20 @@ inline double int8_weight_decibels(const Array& weight) {
     }
     return decibels(signal, error);
 }
+inline double int8_weight_decibels(const Array& weight) {
+    const auto out = static_cast<std::int64_t>(weight.shape()[0]);
+    const std::int64_t run = static_cast<std::int64_t>(weight.size()) / out;
+    return int8_weight_decibels(out, run, kernels::rows_of(weight.data(), run));
+}
 
 // The rule for weights of which nothing else is known: worth it, and hardly changed by rounding.
 // (Normally distributed weights have some 42 dB; a few that are far larger than the others cost.)
-inline bool takes_int8_unmeasured(const Array& weight, ParameterKind kind) {
+inline bool takes_int8_unmeasured(const Shape& weight, ParameterKind kind,
+                                  const kernels::RowReader& read) {
     constexpr double least_decibels = 36;
-    return worth_int8(shape_of(weight), kind) && int8_weight_decibels(weight) >= least_decibels;
+    return worth_int8(weight, kind) &&
+           int8_weight_decibels(weight[0], element_count(weight) / weight[0], read) >=
+               least_decibels;
 }
 
 }  // namespace dalle2

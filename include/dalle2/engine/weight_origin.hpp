@@ -5,12 +5,15 @@
 
 namespace dalle2 {
 
-// For engines whose load takes it: E::load(parameter, values, origin).
+// For engines whose load takes it: E::load(parameter, values, origin), or E::load_rows.
 struct WeightOrigin {
     // Whether whoever wrote the file chose int8 for it; undecided in files that know no int8.
     enum class Precision { undecided, int8, other };
     std::string name;  // the parameter's, such as "conv_in.weight"
     Precision precision = Precision::undecided;
+    // Whether it is the network's last matrix or convolution, whose roundings reach the output as
+    // they are.
+    bool last = false;
 };
 
 }  // namespace dalle2

@@ -52,17 +52,19 @@ inline Int8Tensor to_int8(const Array& weight) {
     return made;
 }
 
-// whole [out, ...] times scales [out]. Throws FormatError, naming `where`, for a scale that is no
-// positive number.
-inline void multiply_by_scales(Array& whole, const Array& scales, const std::string& where) {
-    const std::size_t out = scales.size(), run = out ? whole.size() / out : 0;
-    for (std::size_t o = 0; o < out; ++o) {
-        const float scale = scales.data()[o];
-        if (!(scale > 0 && std::isfinite(scale)))
+// Throws FormatError, naming `where`, for a scale that is no positive number.
+inline void check_scales(const Array& scales, const std::string& where) {
+    for (std::size_t o = 0; o < scales.size(); ++o)
+        if (const float scale = scales.data()[o]; !(scale > 0 && std::isfinite(scale)))
             throw FormatError(where + ": the scale of output " + std::to_string(o) + " is " +
                               std::to_string(scale) + "; expected a positive number");
-        for (std::size_t i = 0; i < run; ++i) whole.data()[o * run + i] *= scale;
-    }
+}
+
+// values [out, run] times scales [out].
+inline void multiply_by_scales(const float* scales, std::int64_t out, std::int64_t run,
+                               float* values) {
+    for (std::int64_t o = 0; o < out; ++o, values += run)
+        for (std::int64_t i = 0; i < run; ++i) values[i] *= scales[o];
 }
 
 }  // namespace dalle2

@@ -162,10 +162,19 @@ public:
     // A copy of the tensor as floats; of a weight of int8, times its scales.
     Array to_array(const std::string& name) const {
         Array values = stored(name);
-        if (is_int8(name))
-            multiply_by_scales(
-                values, stored(int8_scale_name(name)),
-                path_of(int8_scale_name(name)).string() + ": the tensor " + int8_scale_name(name));
+        if (is_int8(name) && values.size() > 0) {
+            const Array all = scales(name);
+            const auto out = static_cast<std::int64_t>(all.size());
+            multiply_by_scales(all.data(), out, static_cast<std::int64_t>(values.size()) / out,
+                               values.data());
+        }
+        return values;
+    }
+    // Of a weight of int8, one for each output, positive numbers. Throws FormatError for others.
+    Array scales(const std::string& name) const {
+        const std::string scale = int8_scale_name(name);
+        Array values = stored(scale);
+        check_scales(values, path_of(scale).string() + ": the tensor " + scale);
         return values;
     }
     // The tensor's bytes, in the order of its shape.

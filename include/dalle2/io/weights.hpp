@@ -86,24 +86,42 @@ inline void warn_of_bad_values(std::int64_t count, const std::string& name, cons
              " values that are infinite or not a number; the results will be useless");
 }
 
-// What is in a tensor's row: elements of a type that lie one after the other.
+// What is in a tensor's row: elements of a type that lie one after the other; of int8, times the
+// row's scale. Throws FormatError for scales that are no positive numbers.
 class TensorRows {
 public:
     TensorRows(const WeightFiles& file, const std::string& name) : view_(file.view(name)) {
         const std::size_t rows = view_.shape.empty() ? 1 : static_cast<std::size_t>(view_.shape[0]);
         row_bytes_ = rows > 0 ? view_.bytes.size() / rows : 0;
+        if (file.is_int8(name)) scales_ = file.scales(name);
     }
     void operator()(std::int64_t first, std::int64_t count, float* values) const {
         to_floats(view_.dtype,
                   view_.bytes.subspan(static_cast<std::size_t>(first) * row_bytes_,
                                       static_cast<std::size_t>(count) * row_bytes_),
                   values);
+        if (scales_.size() > 0)
+            multiply_by_scales(scales_.data() + first, count, static_cast<std::int64_t>(row_bytes_),
+                               values);
     }
 
 private:
     TensorView view_;
     std::size_t row_bytes_;
+    Array scales_ = make_array({0});
 };
+
+// The name of the last matrix or convolution among a module's parameters.
+template <class Module>
+std::string last_weight(const Module& module) {
+    std::string last;
+    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
+        if (parameter.kind() == ParameterKind::matrix ||
+            parameter.kind() == ParameterKind::convolution)
+            last = name;
+    });
+    return last;
+}
 
 }  // namespace detail
 
@@ -119,31 +137,30 @@ void check_weights(const Module& module, const WeightFiles& file) {
 template <Engine E, class Module>
 void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nullptr) {
     check_weights(module, file);
+    const std::string last = detail::last_weight(module);
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
+        using Precision = WeightOrigin::Precision;
+        const WeightOrigin origin = {.name = name,
+                                     .precision = file.is_int8(name)     ? Precision::int8
+                                                  : file.made_for_int8() ? Precision::other
+                                                                         : Precision::undecided,
+                                     .last = name == last};
         std::int64_t not_finite = 0;
-        const auto count_bad = [&](const Array& values) {
-            not_finite = count_not_finite(static_cast<std::int64_t>(values.size()), values.data());
-        };
-        if constexpr (requires(Array values) { E::load(parameter, values, WeightOrigin{}); }) {
-            using Precision = WeightOrigin::Precision;
-            const Array values = file.to_array(name);
-            count_bad(values);
-            E::load(parameter, values,
-                    WeightOrigin{name, file.is_int8(name)     ? Precision::int8
-                                       : file.made_for_int8() ? Precision::other
-                                                              : Precision::undecided});
+        if constexpr (requires(const detail::TensorRows& rows) {
+                          E::load_rows(parameter, rows, origin);
+                      }) {
+            not_finite = E::load_rows(parameter, detail::TensorRows(file, name), origin);
+        } else if constexpr (requires(const detail::TensorRows& rows) {
+                                 E::load_rows(parameter, rows);
+                             }) {
+            not_finite = E::load_rows(parameter, detail::TensorRows(file, name));
         } else {
-            bool by_rows = false;
-            if constexpr (requires { E::load_rows(parameter, detail::TensorRows(file, name)); })
-                if (!file.is_int8(name)) {
-                    by_rows = true;
-                    not_finite = E::load_rows(parameter, detail::TensorRows(file, name));
-                }
-            if (!by_rows) {
-                const Array values = file.to_array(name);
-                count_bad(values);
+            const Array values = file.to_array(name);
+            not_finite = count_not_finite(static_cast<std::int64_t>(values.size()), values.data());
+            if constexpr (requires { E::load(parameter, values, origin); })
+                E::load(parameter, values, origin);
+            else
                 E::load(parameter, values);
-            }
         }
         detail::warn_of_bad_values(not_finite, name, file, warn);
         file.forget(name);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,48 @@ namespace dalle2::kernels {
 // several threads at once; must not throw.
 using RowReader = std::function<void(int64 first, int64 count, float* values)>;
 
+// The rows of values that are in memory, for as long as they are.
+inline RowReader rows_of(const float* values, int64 width) {
+    return [=](int64 first, int64 count, float* to) {
+        std::copy_n(values + first * width, count * width, to);
+    };
+}
+
+namespace detail {
+
+// Calls body(panel, values, rows) for each sixteen rows, or what is left of them, of a tensor
+// [rows, width], with their values; from several threads at once. Returns how many of all values
+// are not finite.
+template <class Body>
+int64 for_each_panel(int64 rows, int64 width, const RowReader& read, const Body& body) {
+    const int64 panels = (rows + panel_width - 1) / panel_width;
+    std::vector<std::vector<float>> buffers(static_cast<std::size_t>(thread_count()));
+    for (std::vector<float>& values : buffers)
+        values.resize(static_cast<std::size_t>(panel_width * width));
+    std::vector<int64> bad(static_cast<std::size_t>(panels));
+    parallel_for(panels, [&](int64 panel, int thread) {
+        float* const values = buffers[static_cast<std::size_t>(thread)].data();
+        const int64 first = panel * panel_width, count = std::min(panel_width, rows - first);
+        read(first, count, values);
+        bad[static_cast<std::size_t>(panel)] = count_not_finite(count * width, values);
+        body(panel, values, count);
+    });
+    return std::accumulate(bad.begin(), bad.end(), int64{0});
+}
+
+template <class T>
+int64 width_of_row(const PackedLayout<T>& layout) {
+    return layout.in * layout.kernel_height * layout.kernel_width;
+}
+// Of some of its outputs.
+template <class T>
+PackedLayout<T> with_outputs(PackedLayout<T> layout, int64 count) {
+    layout.out = count;
+    return layout;
+}
+
+}  // namespace detail
+
 // For T = float or bfloat16: packs weights [out, in, kernel_height, kernel_width], whose rows
 // `read` gives. Adds the number of values that are not finite to `not_finite`.
 template <class T>
@@ -25,25 +68,32 @@ PackedWeights<T> pack_rows(const PackedLayout<T>& layout, const RowReader& read,
                            int64& not_finite) {
     const BufferPool::Outside outside;  // weights stay
     AlignedBuffer<T> buffer(layout.size());
-    const int64 width = layout.in * layout.kernel_height * layout.kernel_width;
-    const int64 panels = layout.panels();
-    std::vector<std::vector<float>> rows(static_cast<std::size_t>(thread_count()));
-    for (std::vector<float>& values : rows)
-        values.resize(static_cast<std::size_t>(panel_width * width));
-    std::vector<int64> bad(static_cast<std::size_t>(panels));
     const auto pack_panel = vector_kernels<T>().pack_task;
-    parallel_for(panels, [&](int64 panel, int thread) {
-        float* const values = rows[static_cast<std::size_t>(thread)].data();
-        const int64 first = panel * panel_width, count = std::min(panel_width, layout.out - first);
-        read(first, count, values);
-        bad[static_cast<std::size_t>(panel)] = count_not_finite(count * width, values);
-        PackedLayout<T> one = layout;
-        one.out = count;
-        pack_panel(PackSource<T>{values, one, false}, buffer.get() + panel * layout.panel_stride(),
-                   0);
-    });
-    for (const int64 count : bad) not_finite += count;
+    not_finite += detail::for_each_panel(
+        layout.out, detail::width_of_row(layout), read,
+        [&](int64 panel, const float* values, int64 count) {
+            pack_panel(PackSource<T>{values, detail::with_outputs(layout, count), false},
+                       buffer.get() + panel * layout.panel_stride(), 0);
+        });
     return {layout, std::move(buffer)};
+}
+
+// The same as pack_int8_weights makes of all rows.
+inline Int8Weights pack_int8_rows(const PackedLayout<std::int8_t>& layout, const RowReader& read,
+                                  int64& not_finite) {
+    const BufferPool::Outside outside;
+    AlignedBuffer<std::int8_t> packed(layout.size());
+    AlignedBuffer<float> scales(layout.panels() * panel_width);
+    AlignedBuffer<std::int32_t> sums(layout.panels() * panel_width);
+    const auto pack_panel = vector_kernels<std::int8_t>().pack_task;
+    not_finite += detail::for_each_panel(
+        layout.out, detail::width_of_row(layout), read,
+        [&](int64 panel, const float* values, int64 count) {
+            pack_panel(values, detail::with_outputs(layout, count), 0,
+                       packed.get() + panel * layout.panel_stride(),
+                       scales.get() + panel * panel_width, sums.get() + panel * panel_width);
+        });
+    return {{layout, std::move(packed)}, std::move(scales), std::move(sums)};
 }
 
 }  // namespace dalle2::kernels
