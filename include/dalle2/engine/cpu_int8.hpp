@@ -22,18 +22,30 @@ public:
         CpuParameter::load(values);
         int8_ = {};
     }
-    void load_int8(const float* values) {
-        int8_ = packed_int8(values);
-        unload();
-    }
     // The same, row by row: see CpuParameter::load_rows.
-    std::int64_t load_rows(const kernels::RowReader& read, bool as_int8) {
+    std::int64_t load_rows(const kernels::RowReader& read) {
         int8_ = {};
-        if (!as_int8) return CpuParameter::load_rows(read);
+        return CpuParameter::load_rows(read);
+    }
+    std::int64_t load_int8_rows(const kernels::RowReader& read) {
         std::int64_t not_finite = 0;
         int8_ = kernels::pack_int8_rows(int8_layout(), read, not_finite);
         unload();
         return not_finite;
+    }
+    // In int8 where that leaves `least_decibels` of the weights' signal above its noise.
+    std::int64_t load_rows_as_they_round(const kernels::RowReader& read, double least_decibels) {
+        const kernels::PackedLayout<std::int8_t> layout = int8_layout();
+        Int8Rounding rounding(layout.out, layout.in * layout.kernel_height * layout.kernel_width);
+        std::int64_t not_finite = 0;
+        int8_ = kernels::pack_int8_rows(
+            layout, read, not_finite,
+            [&](std::int64_t first, std::int64_t count, const float* values, const float* scales) {
+                rounding.add(first, count, values, scales);
+            });
+        if (not_finite > 0 || !(rounding.decibels() >= least_decibels)) return load_rows(read);
+        unload();
+        return 0;
     }
     // In both forms, to be compared.
     void load_both(const float* values) {
@@ -84,12 +96,17 @@ struct Cpu<std::int8_t> : Cpu<bfloat16> {
     // The same, row by row; returns how many values are infinite or not a number.
     static std::int64_t load_rows(Parameter& parameter, const kernels::RowReader& read,
                                   const WeightOrigin& origin) {
-        using Precision = WeightOrigin::Precision;
-        const bool int8 =
-            origin.precision == Precision::undecided
-                ? !origin.last && takes_int8_unmeasured(parameter.shape(), parameter.kind(), read)
-                : origin.precision == Precision::int8 && can_be_int8(parameter);
-        return parameter.load_rows(read, int8);
+        switch (origin.precision) {
+            case WeightOrigin::Precision::int8:
+                if (can_be_int8(parameter)) return parameter.load_int8_rows(read);
+                break;
+            case WeightOrigin::Precision::undecided:
+                if (!origin.last && worth_int8(parameter.shape(), parameter.kind()))
+                    return parameter.load_rows_as_they_round(read, least_unmeasured_decibels);
+                break;
+            case WeightOrigin::Precision::other: break;
+        }
+        return parameter.load_rows(read);
     }
     static Array store(const Parameter& parameter) {
         Array array = make_array(parameter.shape());

@@ -5,13 +5,14 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include <dalle2/core/array.hpp>
+#include <dalle2/core/finite.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/io/int8_tensor.hpp>
 #include <dalle2/kernels/int8.hpp>
-#include <dalle2/kernels/pack_rows.hpp>
 
 namespace dalle2 {
 
@@ -38,65 +39,71 @@ inline bool worth_int8(const Shape& weight, ParameterKind kind) {
            weight[1] * height * width >= 64;
 }
 
-namespace detail {
+// How well weights [out, run] survive rounding to int8 with a scale for each output: found output
+// by output, by several threads if one likes.
+class Int8Rounding {
+public:
+    explicit Int8Rounding(std::int64_t out, std::int64_t run)
+        : run_(run), outputs_(static_cast<std::size_t>(out)) {}
 
-// Sums of squares.
-struct SignalAndError {
-    double signal = 0, error = 0;
+    // Outputs from `first` on, which are finite, and their scales.
+    void add(std::int64_t first, std::int64_t count, const float* values, const float* scales) {
+        for (std::int64_t o = 0; o < count; ++o)
+            outputs_[static_cast<std::size_t>(first + o)] = rounded(values + o * run_, scales[o]);
+    }
+
+    // Of all outputs together.
+    double decibels() const {
+        SignalAndError all;
+        for (const SignalAndError& output : outputs_) {
+            all.signal += output.signal;
+            all.error += output.error;
+        }
+        return dalle2::decibels(all.signal, all.error);
+    }
+
+private:
+    // Sums of squares.
+    struct SignalAndError {
+        double signal = 0, error = 0;
+    };
+
+    SignalAndError rounded(const float* row, float scale) const {
+        // Sixteen sums, because they do not wait for each other.
+        constexpr std::int64_t width = 16;
+        // Its last digit is the unit, so that to add it is to round.
+        constexpr float unit = 0x1.8p23f;
+        float signal[width] = {}, error[width] = {};
+        const float inverse = 1 / scale;
+        const auto add = [&](float x, std::int64_t sum) {
+            const float difference = x - scale * ((x * inverse + unit) - unit);
+            signal[sum] += x * x;
+            error[sum] += difference * difference;
+        };
+        std::int64_t i = 0;
+        for (; i + width <= run_; i += width)
+            for (std::int64_t j = 0; j < width; ++j) add(row[i + j], j);
+        for (; i < run_; ++i) add(row[i], i % width);
+        return {std::accumulate(signal, signal + width, 0.0),
+                std::accumulate(error, error + width, 0.0)};
+    }
+
+    std::int64_t run_;
+    std::vector<SignalAndError> outputs_;
 };
 
-// Of one output's weights and what rounding to int8 makes of them. What is not finite is an
-// infinite error.
-inline SignalAndError int8_rounding(const float* row, std::int64_t run) {
-    float most = 0;
-    for (std::int64_t i = 0; i < run; ++i) {
-        if (!std::isfinite(row[i])) return {0, std::numeric_limits<double>::infinity()};
-        most = std::max(most, std::abs(row[i]));
-    }
-    const float scale = int8_scale(most), inverse = 1 / scale;
-    float signal = 0, error = 0;
-    for (std::int64_t i = 0; i < run; ++i) {
-        const float difference = row[i] - scale * std::nearbyint(row[i] * inverse);
-        signal += row[i] * row[i];
-        error += difference * difference;
-    }
-    return {signal, error};
-}
-
-}  // namespace detail
-
-// How well weights survive rounding to int8 with a scale for each output, in dB: weights of `out`
-// rows, which `read` gives, of `run` numbers.
-inline double int8_weight_decibels(std::int64_t out, std::int64_t run,
-                                   const kernels::RowReader& read) {
-    std::vector<detail::SignalAndError> rows(static_cast<std::size_t>(out));
-    kernels::detail::for_each_panel(
-        out, run, read, [&](std::int64_t panel, const float* values, std::int64_t count) {
-            for (std::int64_t o = 0; o < count; ++o)
-                rows[static_cast<std::size_t>(panel * kernels::panel_width + o)] =
-                    detail::int8_rounding(values + o * run, run);
-        });
-    double signal = 0, error = 0;
-    for (const detail::SignalAndError& row : rows) {
-        signal += row.signal;
-        error += row.error;
-    }
-    return decibels(signal, error);
-}
+// In dB; minus infinity of weights that are not all finite.
 inline double int8_weight_decibels(const Array& weight) {
-    const auto out = static_cast<std::int64_t>(weight.shape()[0]);
-    const std::int64_t run = static_cast<std::int64_t>(weight.size()) / out;
-    return int8_weight_decibels(out, run, kernels::rows_of(weight.data(), run));
+    const auto count = static_cast<std::int64_t>(weight.size()),
+               out = static_cast<std::int64_t>(weight.shape()[0]);
+    if (count_not_finite(count, weight.data()) > 0) return decibels(0, HUGE_VAL);
+    Int8Rounding rounding(out, count / out);
+    rounding.add(0, out, weight.data(), to_int8(weight).scales.data());
+    return rounding.decibels();
 }
 
 // The rule for weights of which nothing else is known: worth it, and hardly changed by rounding.
 // (Normally distributed weights have some 42 dB; a few that are far larger than the others cost.)
-inline bool takes_int8_unmeasured(const Shape& weight, ParameterKind kind,
-                                  const kernels::RowReader& read) {
-    constexpr double least_decibels = 36;
-    return worth_int8(weight, kind) &&
-           int8_weight_decibels(weight[0], element_count(weight) / weight[0], read) >=
-               least_decibels;
-}
+inline constexpr double least_unmeasured_decibels = 36;
 
 }  // namespace dalle2

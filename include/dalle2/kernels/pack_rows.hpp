@@ -78,22 +78,31 @@ PackedWeights<T> pack_rows(const PackedLayout<T>& layout, const RowReader& read,
     return {layout, std::move(buffer)};
 }
 
-// The same as pack_int8_weights makes of all rows.
-inline Int8Weights pack_int8_rows(const PackedLayout<std::int8_t>& layout, const RowReader& read,
-                                  int64& not_finite) {
+// The same as pack_int8_weights makes of all rows. watch(first, count, values, scales) sees the
+// rows and their scales, some at a time, from several threads.
+template <class Watch>
+Int8Weights pack_int8_rows(const PackedLayout<std::int8_t>& layout, const RowReader& read,
+                           int64& not_finite, const Watch& watch) {
     const BufferPool::Outside outside;
     AlignedBuffer<std::int8_t> packed(layout.size());
     AlignedBuffer<float> scales(layout.panels() * panel_width);
     AlignedBuffer<std::int32_t> sums(layout.panels() * panel_width);
     const auto pack_panel = vector_kernels<std::int8_t>().pack_task;
-    not_finite += detail::for_each_panel(
-        layout.out, detail::width_of_row(layout), read,
-        [&](int64 panel, const float* values, int64 count) {
-            pack_panel(values, detail::with_outputs(layout, count), 0,
-                       packed.get() + panel * layout.panel_stride(),
-                       scales.get() + panel * panel_width, sums.get() + panel * panel_width);
-        });
+    not_finite +=
+        detail::for_each_panel(layout.out, detail::width_of_row(layout), read,
+                               [&](int64 panel, const float* values, int64 count) {
+                                   const int64 first = panel * panel_width;
+                                   pack_panel(values, detail::with_outputs(layout, count), 0,
+                                              packed.get() + panel * layout.panel_stride(),
+                                              scales.get() + first, sums.get() + first);
+                                   watch(first, count, values, scales.get() + first);
+                               });
     return {{layout, std::move(packed)}, std::move(scales), std::move(sums)};
+}
+inline Int8Weights pack_int8_rows(const PackedLayout<std::int8_t>& layout, const RowReader& read,
+                                  int64& not_finite) {
+    return pack_int8_rows(layout, read, not_finite,
+                          [](int64, int64, const float*, const float*) {});
 }
 
 }  // namespace dalle2::kernels

@@ -36,7 +36,7 @@ void pack_int8_task(const float* w, const PackedLayout<T>& layout, int64 panel, 
     const int64 end = layout.kernel_width * layout.in;
     w += first * stride, scales += first, sums += first;
     to += panel * layout.panel_stride();
-    clear(to, layout.panel_stride());
+    if (count < panel_width || end < layout.run()) clear(to, layout.panel_stride());
     float inverse[16];
     vf totals[16];
     for (int64 o = 0; o < panel_width; ++o) {
