@@ -10,6 +10,7 @@
 #include <dalle2/core/thread_scope.hpp>
 #include <dalle2/engine/cpu_int8.hpp>
 #include <dalle2/engine/reference.hpp>
+#include <dalle2/io/int8_tensor.hpp>
 
 using namespace dalle2;
 
@@ -57,6 +58,14 @@ Array linear(const Array& x, const Array& weight, const Array& bias) {
 Array reference_linear(const Array& x, const Array& weight, const Array& bias) {
     const auto b = parameter<Reference>(bias, ParameterKind::vector);
     return Reference::linear(x, parameter<Reference>(weight, ParameterKind::matrix), &b);
+}
+
+// Of weights rounded to int8.
+double weight_decibels(const Array& w) {
+    const auto out = static_cast<std::int64_t>(w.shape()[0]);
+    Int8Rounding rounding(out, static_cast<std::int64_t>(w.size()) / out);
+    rounding.add(0, out, w.data(), to_int8(w).scales.data());
+    return rounding.decibels();
 }
 
 }  // namespace
@@ -136,7 +145,10 @@ TEST_CASE("int8 weights are chosen where they are worth it and hardly change") {
     CHECK(!chosen(large, ParameterKind::tensor, Precision::int8));
     Array outlier = large;  // one weight of each output leaves the others no digits
     for (std::int64_t o = 0; o < 128; ++o) outlier(o, o % 64) = 100.0f;
-    CHECK(int8_weight_decibels(outlier) < int8_weight_decibels(large));
+    CHECK(weight_decibels(outlier) < least_unmeasured_decibels);
+    CHECK(weight_decibels(large) > 40);
+    CHECK(!chosen(outlier, ParameterKind::matrix, Precision::undecided));
+    CHECK(chosen(outlier, ParameterKind::matrix, Precision::int8));
     for (std::int64_t o = 0; o < 128; ++o)
         outlier(o, o % 64) = std::numeric_limits<float>::infinity();
     CHECK(!chosen(outlier, ParameterKind::matrix, Precision::undecided));
@@ -199,9 +211,9 @@ TEST_CASE("weights in int8 stay when the pool of the call that loads them goes")
 
 TEST_CASE("weights too small for a scale of their own are rounded to zero, not to NaN") {
     Array w = normals({128, 64}, 1);
-    const double usual = int8_weight_decibels(w);
+    const double usual = weight_decibels(w);
     for (std::int64_t i = 0; i < 64; ++i) w(3, i) = i % 2 ? 1e-40f : -1e-40f;
-    CHECK(int8_weight_decibels(w) == doctest::Approx(usual).epsilon(0.01));
+    CHECK(weight_decibels(w) == doctest::Approx(usual).epsilon(0.01));
     for (const float scale : to_int8(w).scales) CHECK(std::isfinite(1 / scale));
 }
 

@@ -10,6 +10,8 @@
 #include <set>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <dalle2/engine/cpu_int8.hpp>
@@ -76,6 +78,18 @@ bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }
 
+// A module whose output comes from `last`.
+template <Engine E>
+struct Two {
+    Linear<E> first{64, 128}, last{128, 128};
+
+    template <class Self, class Visitor>
+    static void visit(Self& self, Visitor&& visitor) {
+        visitor("first", self.first);
+        visitor("last", self.last);
+    }
+};
+
 }  // namespace
 
 TEST_CASE("a weight of int8 is its whole numbers times their scales") {
@@ -96,6 +110,58 @@ TEST_CASE("a weight of int8 is its whole numbers times their scales") {
     Linear<Cpu<std::int8_t>> fast(3, 2);
     load_weights<Cpu<std::int8_t>>(fast, folder / "model.safetensors");
     CHECK(fast.weight.is_int8());
+}
+
+TEST_CASE("each row of a weight of int8 has its own scale, for every engine") {
+    const TemporaryFolder folder;
+    const Array weight = normals({35, 70}, 1);
+    Array scaled = weight;
+    for (std::int64_t o = 0; o < 35; ++o)
+        for (std::int64_t i = 0; i < 70; ++i) scaled(o, i) *= static_cast<float>(o + 1);
+    write_safetensors(folder / "source.safetensors",
+                      {{"weight", scaled}, {"bias", normals({35}, 2)}});
+    convert_weights(source(folder), folder.path(), "int8",
+                    {.int8 = std::set<std::string>{"weight"}});
+    const WeightFiles files(folder / "int8.safetensors");
+    const Array expected = files.to_array("weight");
+    const auto check = [&]<Engine E>(std::type_identity<E>, float relative_error) {
+        Linear<E> linear(70, 35);
+        load_weights<E>(linear, files);
+        const Array found = E::store(linear.weight);
+        for (std::int64_t o = 0; o < 35; ++o)
+            for (std::int64_t i = 0; i < 70; ++i)
+                CHECK(std::abs(found(o, i) - expected(o, i)) <=
+                      relative_error * std::abs(expected(o, i)));
+        return linear;
+    };
+    check(std::type_identity<Reference>(), 0);
+    check(std::type_identity<Cpu<float>>(), 0);
+    check(std::type_identity<Cpu<bfloat16>>(), 0x1p-8f);
+    CHECK(check(std::type_identity<Cpu<std::int8_t>>(), 1e-6f).weight.is_int8());
+}
+
+TEST_CASE("of weights that nobody measured all but the last become int8") {
+    const TemporaryFolder folder;
+    Array first = normals({128, 64}, 1);
+    const auto load = [&] {
+        write_safetensors(folder / "model.safetensors", {{"first.weight", first},
+                                                         {"first.bias", normals({128}, 2)},
+                                                         {"last.weight", normals({128, 128}, 3)},
+                                                         {"last.bias", normals({128}, 4)}});
+        Two<Cpu<std::int8_t>> two;
+        std::string warnings;
+        load_weights<Cpu<std::int8_t>>(two, WeightFiles(folder / "model.safetensors"),
+                                       [&](const std::string& text) { warnings += text; });
+        return std::pair(two, warnings);
+    };
+    const auto [usual, silence] = load();
+    CHECK(usual.first.weight.is_int8());
+    CHECK(!usual.last.weight.is_int8());
+    CHECK(silence.empty());
+    first(100, 5) = std::nanf("");
+    const auto [damaged, warnings] = load();
+    CHECK(!damaged.first.weight.is_int8());
+    CHECK(contains(warnings, "first.weight contains 1 values"));
 }
 
 TEST_CASE("scales that are missing, misshapen, of another type or no numbers are errors") {

@@ -34,7 +34,7 @@ public:
         return not_finite;
     }
     // In int8 where that leaves `least_decibels` of the weights' signal above its noise.
-    std::int64_t load_rows_as_they_round(const kernels::RowReader& read, double least_decibels) {
+    std::int64_t load_rows_in_int8_if_near(const kernels::RowReader& read, double least_decibels) {
         const kernels::PackedLayout<std::int8_t> layout = int8_layout();
         Int8Rounding rounding(layout.out, layout.in * layout.kernel_height * layout.kernel_width);
         std::int64_t not_finite = 0;
@@ -55,7 +55,7 @@ public:
     bool is_int8() const { return !int8_.empty(); }
     const kernels::Int8Weights& int8() const { return int8_; }
 
-    // The inverse of load_int8 or of load, but for rounding.
+    // The inverse of loading, but for rounding.
     std::vector<float> store() const {
         if (!is_int8()) return CpuParameter::store();
         std::vector<float> values(static_cast<std::size_t>(element_count(shape())));
@@ -83,7 +83,8 @@ template <>
 struct Cpu<std::int8_t> : Cpu<bfloat16> {
     using Parameter = Int8Parameter;
 
-    // Chooses int8 where the file did; where it knows no int8, by the rule for weights alone.
+    // Chooses int8 where the file did. Where it knows no int8, by a rule for weights alone: where
+    // it is worth it, rounding hardly changes them, and the layer is not the last.
     static void load(Parameter& parameter, const Array& values, const WeightOrigin& origin = {}) {
         check_parameter_shape(parameter.shape(), shape_of(values));
         const Shape& shape = parameter.shape();
@@ -102,7 +103,7 @@ struct Cpu<std::int8_t> : Cpu<bfloat16> {
                 break;
             case WeightOrigin::Precision::undecided:
                 if (!origin.last && worth_int8(parameter.shape(), parameter.kind()))
-                    return parameter.load_rows_as_they_round(read, least_unmeasured_decibels);
+                    return parameter.load_rows_in_int8_if_near(read, least_unmeasured_decibels);
                 break;
             case WeightOrigin::Precision::other: break;
         }

@@ -111,7 +111,7 @@ private:
     Array scales_ = make_array({0});
 };
 
-// The name of the last matrix or convolution among a module's parameters.
+// The name of the last matrix or convolution among a module's parameters; empty without one.
 template <class Module>
 std::string last_weight(const Module& module) {
     std::string last;
@@ -146,22 +146,21 @@ void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nu
                                                                          : Precision::undecided,
                                      .last = name == last};
         std::int64_t not_finite = 0;
-        if constexpr (requires(const detail::TensorRows& rows) {
-                          E::load_rows(parameter, rows, origin);
-                      }) {
-            not_finite = E::load_rows(parameter, detail::TensorRows(file, name), origin);
-        } else if constexpr (requires(const detail::TensorRows& rows) {
-                                 E::load_rows(parameter, rows);
-                             }) {
-            not_finite = E::load_rows(parameter, detail::TensorRows(file, name));
-        } else {
-            const Array values = file.to_array(name);
-            not_finite = count_not_finite(static_cast<std::int64_t>(values.size()), values.data());
-            if constexpr (requires { E::load(parameter, values, origin); })
-                E::load(parameter, values, origin);
-            else
-                E::load(parameter, values);
-        }
+        const auto values = [&] {
+            Array all = file.to_array(name);
+            not_finite = count_not_finite(static_cast<std::int64_t>(all.size()), all.data());
+            return all;
+        };
+        using Rows = detail::TensorRows;
+        // (Those that want to know the origin first: an engine has also what it inherits.)
+        if constexpr (requires(const Rows& rows) { E::load_rows(parameter, rows, origin); })
+            not_finite = E::load_rows(parameter, Rows(file, name), origin);
+        else if constexpr (requires(const Array& all) { E::load(parameter, all, origin); })
+            E::load(parameter, values(), origin);
+        else if constexpr (requires(const Rows& rows) { E::load_rows(parameter, rows); })
+            not_finite = E::load_rows(parameter, Rows(file, name));
+        else
+            E::load(parameter, values());
         detail::warn_of_bad_values(not_finite, name, file, warn);
         file.forget(name);
     });

@@ -116,11 +116,15 @@ DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
     }
 }
 
+// Whether products with weights of type T fetch the weights of the next ones.
+template <class T>
+inline constexpr bool fetches = fetches_ahead && std::is_same_v<T, float>;
+
 // The sums over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs; then y[m][n].
 template <class T, class X, class Y, int Rows, int Panels>
 void gemm_tile(const GemmTile<T, X, Y>& t) {
     static_assert(Rows <= most_tile_rows && Panels * panel_width <= most_tile_columns);
-    static_assert(!fetches_ahead || Panels == 1, "what is fetched has to lie in one piece");
+    static_assert(!fetches<T> || Panels == 1, "what is fetched has to lie in one piece");
     constexpr int per_panel = 16 / lanes, vectors = Panels * per_panel;
     constexpr int step = static_cast<int>(pair_size<T>);
     using Sums = decltype(load(t.partial));
@@ -132,7 +136,7 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
             DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = Sums{};
     }
-    [[maybe_unused]] const char* ahead = t.ahead;
+    [[maybe_unused]] const T* ahead = t.ahead;
     for (int64 tap = 0; tap < t.taps; ++tap) {
         const X* x[Rows];
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i) x[i] = t.rows[i] + t.x_offset + tap * t.x_tap_stride;
@@ -156,11 +160,11 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
             }
         };
         const int64 end = t.steps * parts;
-        if constexpr (fetches_ahead && parts == 1) {
+        if constexpr (fetches<T>) {
             for (int64 k = 0; k < end;) {
                 if (ahead != nullptr) {
                     __builtin_prefetch(ahead, 0, 2);
-                    ahead += 64;
+                    ahead += panel_width;
                 }
                 for (const int64 stop = std::min(end, k + t.steps_per_line); k < stop; ++k) multiply(k);
             }
@@ -212,25 +216,6 @@ DALLE2_INLINE int64 next_panels(int64 left, int64 most) {
     if (left <= most) return left;
     return left == most + 1 && most > 2 ? most - 1 : most;
 }
-
-// Lets the calls for the next `tiles` tiles fetch `bytes` from `next` on, each its share.
-template <class T, class X, class Y>
-class FetchAhead {
-public:
-    FetchAhead(GemmTile<T, X, Y>& tile, const T* next, int64 bytes, int64 tiles)
-        : tile_(tile), next_(reinterpret_cast<const char*>(next)), lines_((bytes / 64 + tiles - 1) / tiles) {
-        tile.steps_per_line = std::max<int64>(1, tile.taps * tile.steps / lines_);
-    }
-    DALLE2_INLINE void next_tile() {
-        tile_.ahead = next_;
-        if (next_ != nullptr) next_ += 64 * lines_;
-    }
-
-private:
-    GemmTile<T, X, Y>& tile_;
-    const char* next_;
-    int64 lines_;
-};
 
 // One block of output pixels, one group of panels: see ConvPlan.
 template <class T>
@@ -306,12 +291,18 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                 t.steps = std::min(plan.run_per_chunk, plan.run - k) / step;
                 t.x_offset = tap * row_stride + k;
                 t.w = weights_at(panel, tap, k);
-                const T* const next = k + plan.run_per_chunk < plan.run              ? weights_at(panel, tap, k + plan.run_per_chunk)
-                                      : tap + plan.taps_per_chunk < plan.kernel_height ? weights_at(panel, tap + plan.taps_per_chunk, 0)
-                                      : panel + count < end                            ? weights_at(panel + count, 0, 0)
-                                                                                       : nullptr;
-                FetchAhead fetch(t, next, t.taps * t.steps * step * panel_width * static_cast<int64>(sizeof(T)),
-                                 (pixels + tile_rows - 1) / tile_rows);
+                // Each tile fetches its part of the weights after these: a line, which is a step, before so many of its own.
+                [[maybe_unused]] const T* next = nullptr;
+                [[maybe_unused]] const int64 tiles = (pixels + tile_rows - 1) / tile_rows, lines = (t.taps * t.steps + tiles - 1) / tiles;
+                if constexpr (fetches<T>) {
+                    t.steps_per_line = tiles;
+                    if (k + plan.run_per_chunk < plan.run)
+                        next = weights_at(panel, tap, k + plan.run_per_chunk);
+                    else if (tap + plan.taps_per_chunk < plan.kernel_height)
+                        next = weights_at(panel, tap + plan.taps_per_chunk, 0);
+                    else if (panel + count < end)
+                        next = weights_at(panel + count, 0, 0);
+                }
                 t.add_to_partial = tap > 0 || k > 0;
                 const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
                 for (int64 m = 0; m < pixels; m += tile_rows) {
@@ -320,7 +311,10 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                     t.valid_rows = std::min(tile_rows, pixels - m);
                     t.partial = partial + (plan.chunked() ? m * t.partial_stride : 0);
                     t.y = last ? y + m * plan.out_channels + column : nullptr;
-                    fetch.next_tile();
+                    if constexpr (fetches<T>) {
+                        t.ahead = next;
+                        if (next != nullptr) next += lines * panel_width;
+                    }
                     kernel(t);
                 }
             }
