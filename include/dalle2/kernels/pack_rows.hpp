@@ -36,7 +36,7 @@ int64 for_each_panel(int64 rows, int64 width, const RowReader& read, const Body&
     const int64 panels = (rows + panel_width - 1) / panel_width;
     std::vector<std::vector<float>> buffers(static_cast<std::size_t>(thread_count()));
     for (std::vector<float>& values : buffers)
-        values.resize(static_cast<std::size_t>(panel_width * width));
+        values.resize(static_cast<std::size_t>(std::min(panel_width, rows) * width));
     std::vector<int64> bad(static_cast<std::size_t>(panels));
     parallel_for(panels, [&](int64 panel, int thread) {
         float* const values = buffers[static_cast<std::size_t>(thread)].data();
