@@ -73,13 +73,13 @@ inline void add_to_json(OrderedJson& json, const ClipEncoderConfig& c) {
     const char* activation = c.hidden_act == Activation::gelu   ? "gelu"
                              : c.hidden_act == Activation::silu ? "silu"
                                                                 : "quick_gelu";
-    json["attention_dropout"] = 0.0;
-    json["hidden_act"] = activation;
-    json["hidden_size"] = c.hidden_size;
-    json["intermediate_size"] = c.intermediate_size;
-    json["layer_norm_eps"] = c.layer_norm_eps;
-    json["num_attention_heads"] = c.num_attention_heads;
-    json["num_hidden_layers"] = c.num_hidden_layers;
+    put(json, "attention_dropout", 0.0);
+    put(json, "hidden_act", activation);
+    put(json, "hidden_size", c.hidden_size);
+    put(json, "intermediate_size", c.intermediate_size);
+    put(json, "layer_norm_eps", c.layer_norm_eps);
+    put(json, "num_attention_heads", c.num_attention_heads);
+    put(json, "num_hidden_layers", c.num_hidden_layers);
 }
 
 }  // namespace detail
@@ -107,13 +107,13 @@ inline ClipTextConfig clip_text_config(ConfigReader reader) {
 
 inline OrderedJson to_json(const ClipTextConfig& c) {
     OrderedJson json;
-    json["architectures"] = {"CLIPTextModelWithProjection"};
-    json["model_type"] = "clip_text_model";
+    put(json, "architectures", std::vector<std::string>{"CLIPTextModelWithProjection"});
+    put(json, "model_type", "clip_text_model");
     detail::add_to_json(json, c.encoder);
-    json["eos_token_id"] = c.eos_token_id;
-    json["max_position_embeddings"] = c.max_position_embeddings;
-    json["projection_dim"] = c.projection_dim;
-    json["vocab_size"] = c.vocab_size;
+    put(json, "eos_token_id", c.eos_token_id);
+    put(json, "max_position_embeddings", c.max_position_embeddings);
+    put(json, "projection_dim", c.projection_dim);
+    put(json, "vocab_size", c.vocab_size);
     return json;
 }
 
@@ -138,13 +138,13 @@ inline ClipImageConfig clip_image_config(ConfigReader reader) {
 
 inline OrderedJson to_json(const ClipImageConfig& c) {
     OrderedJson json;
-    json["architectures"] = {"CLIPVisionModelWithProjection"};
-    json["model_type"] = "clip_vision_model";
+    put(json, "architectures", std::vector<std::string>{"CLIPVisionModelWithProjection"});
+    put(json, "model_type", "clip_vision_model");
     detail::add_to_json(json, c.encoder);
-    json["image_size"] = c.image_size;
-    json["num_channels"] = c.num_channels;
-    json["patch_size"] = c.patch_size;
-    json["projection_dim"] = c.projection_dim;
+    put(json, "image_size", c.image_size);
+    put(json, "num_channels", c.num_channels);
+    put(json, "patch_size", c.patch_size);
+    put(json, "projection_dim", c.projection_dim);
     return json;
 }
 
@@ -179,11 +179,11 @@ inline ClipConfig clip_config(ConfigReader reader) {
 
 inline OrderedJson to_json(const ClipConfig& c) {
     OrderedJson json;
-    json["architectures"] = {"CLIPModel"};
-    json["model_type"] = "clip";
-    json["projection_dim"] = c.text.projection_dim;
-    json["text_config"] = to_json(c.text);
-    json["vision_config"] = to_json(c.image);
+    put(json, "architectures", std::vector<std::string>{"CLIPModel"});
+    put(json, "model_type", "clip");
+    put(json, "projection_dim", c.text.projection_dim);
+    put(json, "text_config", to_json(c.text));
+    put(json, "vision_config", to_json(c.image));
     return json;
 }
 

@@ -40,10 +40,19 @@ namespace detail {
 
 // A size of the old feature extractors (a number, or [height, width]) as the object of today.
 inline Json size_object(const Json& size, bool number_is_square) {
-    if (size.is_number() && number_is_square) return {{"height", size}, {"width", size}};
-    if (size.is_number()) return {{"shortest_edge", size}};
-    if (size.is_array() && size.size() == 2) return {{"height", size[0]}, {"width", size[1]}};
-    return size;
+    const std::string height = "height", width = "width", shortest_edge = "shortest_edge";
+    Json object = Json::object();
+    if (size.is_number() && number_is_square) {
+        object[height] = object[width] = size;
+    } else if (size.is_number()) {
+        object[shortest_edge] = size;
+    } else if (size.is_array() && size.size() == 2) {
+        object[height] = size[0];
+        object[width] = size[1];
+    } else {
+        return size;
+    }
+    return object;
 }
 
 // As of the image encoder's own pictures.
@@ -80,10 +89,9 @@ inline ClipPreprocessorConfig clip_preprocessor_config(Json json, const std::str
                 json[key] = detail::size_object(json[key], std::string(key) == "crop_size");
     }
     ConfigReader reader(std::move(json), where);
-    const std::vector<Json> types = {"CLIPImageProcessor", "CLIPImageProcessorFast",
-                                     "CLIPFeatureExtractor"};
-    reader.expect("image_processor_type", types);
-    reader.expect("feature_extractor_type", types);
+    for (const char* key : {"image_processor_type", "feature_extractor_type"})
+        reader.expect(key,
+                      {"CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPFeatureExtractor"});
     reader.expect("data_format", {"channels_first", nullptr});
     reader.ignore({"processor_class", "do_convert_rgb"});
     c.do_resize = reader.get_or("do_resize", true);

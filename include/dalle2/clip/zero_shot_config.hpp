@@ -41,8 +41,8 @@ inline ZeroShotConfig load_zero_shot_config(const std::filesystem::path& model) 
 // Throws IoError.
 inline void save_zero_shot_config(const std::filesystem::path& model, const ZeroShotConfig& c) {
     OrderedJson json;
-    json["templates"] = c.templates;
-    json["logit_scale"] = c.logit_scale;
+    put(json, "templates", c.templates);
+    put(json, "logit_scale", c.logit_scale);
     write_json(model / "zero_shot.json", json);
 }
 

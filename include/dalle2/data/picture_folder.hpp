@@ -67,10 +67,10 @@ inline std::pair<std::string, std::vector<std::string>> metadata_line(const std:
         // null, which is no object
     }
     if (!json.is_object()) fail("not a JSON object");
-    const auto name = json.find("file_name");
-    if (name == json.end() || !name->is_string()) fail("no \"file_name\" that is a string");
-    auto text = json.find("text");
-    if (text == json.end()) text = json.find("caption");
+    const std::string text_key = "text", caption_key = "caption";
+    const Json& name = value_at(json, "file_name");
+    if (!name.is_string()) fail("no \"file_name\" that is a string");
+    const auto text = json.find(json.contains(text_key) ? text_key : caption_key);
     if (text == json.end()) fail("no \"text\"");
     std::vector<std::string> captions;
     const Json list = text->is_array() ? *text : Json::array({*text});
@@ -79,7 +79,7 @@ inline std::pair<std::string, std::vector<std::string>> metadata_line(const std:
         captions.push_back(caption.get<std::string>());
     }
     if (captions.empty()) fail("an empty \"text\"");
-    return {name->get<std::string>(), std::move(captions)};
+    return {name.get<std::string>(), std::move(captions)};
 }
 
 // A permutation of 0 … count−1 with random access: a Feistel network over the next power of four,

@@ -9,13 +9,13 @@
 #include <functional>
 #include <string>
 #include <system_error>
-
-#include <nlohmann/json.hpp>
+#include <vector>
 
 #include <dalle2/core/error.hpp>
 #include <dalle2/data/scene_renderer.hpp>
 #include <dalle2/data/scene_stream.hpp>
 #include <dalle2/io/atomic_file.hpp>
+#include <dalle2/io/json.hpp>
 #include <dalle2/io/picture.hpp>
 
 namespace dalle2 {
@@ -69,13 +69,16 @@ inline void write_scene_dataset(const std::filesystem::path& folder, const Scene
         write(folder / (std::string(name) + ".txt"), text + "\n");
 
         constexpr const char* layouts[] = {"single", "left_right", "above_below"};
-        nlohmann::ordered_json line{{"file_name", std::string(name) + ".png"}, {"text", text}};
-        line["layout"] = layouts[static_cast<int>(scene.layout)];
-        line["background"] = scene_backgrounds[static_cast<std::size_t>(scene.background)].name;
-        line["objects"] = nlohmann::ordered_json::array();
+        std::vector<std::string> objects;
         for (int k = 0; k < scene.object_count(); ++k)
-            line["objects"].push_back(
+            objects.push_back(
                 object_words(scene.objects[static_cast<std::size_t>(k)], stream.nouns()));
+        OrderedJson line;
+        put(line, "file_name", std::string(name) + ".png");
+        put(line, "text", text);
+        put(line, "layout", layouts[static_cast<int>(scene.layout)]);
+        put(line, "background", scene_backgrounds[static_cast<std::size_t>(scene.background)].name);
+        put(line, "objects", objects);
         metadata.write(line.dump() + "\n");
         if (options.on_progress) options.on_progress(i + 1);
     }

@@ -27,12 +27,12 @@ inline TextProjectionConfig text_projection_config(ConfigReader reader) {
 
 inline OrderedJson to_json(const TextProjectionConfig& c) {
     OrderedJson json;
-    json["_class_name"] = "UnCLIPTextProjModel";
-    json["_diffusers_version"] = "0.14.0";
-    json["clip_embeddings_dim"] = c.clip_embeddings_dim;
-    json["clip_extra_context_tokens"] = c.clip_extra_context_tokens;
-    json["cross_attention_dim"] = c.cross_attention_dim;
-    json["time_embed_dim"] = c.time_embed_dim;
+    put(json, "_class_name", "UnCLIPTextProjModel");
+    put(json, "_diffusers_version", "0.14.0");
+    put(json, "clip_embeddings_dim", c.clip_embeddings_dim);
+    put(json, "clip_extra_context_tokens", c.clip_extra_context_tokens);
+    put(json, "cross_attention_dim", c.cross_attention_dim);
+    put(json, "time_embed_dim", c.time_embed_dim);
     return json;
 }
 
@@ -241,37 +241,37 @@ inline OrderedJson to_json(const UNetConfig& c) {
         up.insert(up.begin(), level.up_attention ? detail::attention_up : detail::plain_up);
     }
     OrderedJson json;
-    json["_class_name"] = conditional ? "UNet2DConditionModel" : "UNet2DModel";
-    json["_diffusers_version"] = "0.14.0";
-    json["act_fn"] = "silu";
+    put(json, "_class_name", conditional ? "UNet2DConditionModel" : "UNet2DModel");
+    put(json, "_diffusers_version", "0.14.0");
+    put(json, "act_fn", "silu");
     if (conditional) {
-        json["attention_head_dim"] = detail::head_widths_to_json(c);
-        json["class_embed_type"] = c.added_time == AddedTime::identity ? detail::identity_class
-                                   : c.added_time == AddedTime::projection
-                                       ? detail::projection_class
-                                       : detail::simple_projection_class;
+        put(json, "attention_head_dim", detail::head_widths_to_json(c));
+        put(json, "class_embed_type",
+            c.added_time == AddedTime::identity     ? detail::identity_class
+            : c.added_time == AddedTime::projection ? detail::projection_class
+                                                    : detail::simple_projection_class);
         if (c.added_time != AddedTime::identity)
-            json["projection_class_embeddings_input_dim"] = added_time_width(c);
-        json["cross_attention_dim"] = c.context_width;
-        json["mid_block_type"] = "UNetMidBlock2DSimpleCrossAttn";
+            put(json, "projection_class_embeddings_input_dim", added_time_width(c));
+        put(json, "cross_attention_dim", c.context_width);
+        put(json, "mid_block_type", "UNetMidBlock2DSimpleCrossAttn");
     } else {
-        json["add_attention"] = false;
+        put(json, "add_attention", false);
     }
-    json["block_out_channels"] = channels;
-    json["down_block_types"] = down;
-    json["flip_sin_to_cos"] = c.sinusoid.flip_sin_to_cos;
+    put(json, "block_out_channels", channels);
+    put(json, "down_block_types", down);
+    put(json, "flip_sin_to_cos", c.sinusoid.flip_sin_to_cos);
     // An integer, as the reference's annotation says.
-    json["freq_shift"] = static_cast<std::int64_t>(c.sinusoid.freq_shift);
-    json["in_channels"] = c.in_channels;
-    json["layers_per_block"] = c.layers_per_block;
-    json["norm_eps"] = c.norm_eps;
-    json["norm_num_groups"] = c.norm_num_groups;
-    json["out_channels"] = c.out_channels;
-    json["resnet_time_scale_shift"] =
-        c.conditioning == TimeConditioning::scale_shift ? "scale_shift" : "default";
-    json["sample_size"] = c.sample_size;
-    if (c.time_width > 0) json["time_embedding_dim"] = c.time_width;
-    json["up_block_types"] = up;
+    put(json, "freq_shift", static_cast<std::int64_t>(c.sinusoid.freq_shift));
+    put(json, "in_channels", c.in_channels);
+    put(json, "layers_per_block", c.layers_per_block);
+    put(json, "norm_eps", c.norm_eps);
+    put(json, "norm_num_groups", c.norm_num_groups);
+    put(json, "out_channels", c.out_channels);
+    put(json, "resnet_time_scale_shift",
+        c.conditioning == TimeConditioning::scale_shift ? "scale_shift" : "default");
+    put(json, "sample_size", c.sample_size);
+    if (c.time_width > 0) put(json, "time_embedding_dim", c.time_width);
+    put(json, "up_block_types", up);
     return json;
 }
 

@@ -11,6 +11,7 @@
 
 #include <dalle2/core/error.hpp>
 #include <dalle2/diffusion/noise_schedule.hpp>
+#include <dalle2/io/json.hpp>
 
 namespace dalle2 {
 
@@ -90,24 +91,22 @@ inline NoiseScheduleConfig noise_schedule_config(const nlohmann::json& json,
 }
 
 // The same as the content of a scheduler_config.json, as diffusers reads it.
-inline nlohmann::json to_json(const NoiseScheduleConfig& config) {
+inline OrderedJson to_json(const NoiseScheduleConfig& config) {
     const auto pick = [](auto value, std::initializer_list<const char*> names) {
         return std::string(names.begin()[static_cast<std::size_t>(value)]);
     };
-    nlohmann::json json = {
-        {"_class_name", "UnCLIPScheduler"},
-        {"_diffusers_version", "0.14.0"},
-        {"num_train_timesteps", config.num_train_timesteps},
-        {"beta_schedule", pick(config.beta_schedule, detail::beta_schedule_names)},
-        {"prediction_type", pick(config.prediction_type, detail::prediction_type_names)},
-        {"variance_type", pick(config.variance_type, detail::variance_type_names)},
-        {"clip_sample", config.clip_sample},
-        {"clip_sample_range", config.clip_sample_range},
-    };
-    if (config.beta_schedule == BetaSchedule::linear) {
-        json["beta_start"] = config.beta_start;
-        json["beta_end"] = config.beta_end;
-    }
+    const bool linear = config.beta_schedule == BetaSchedule::linear;
+    OrderedJson json;
+    put(json, "_class_name", "UnCLIPScheduler");
+    put(json, "_diffusers_version", "0.14.0");
+    if (linear) put(json, "beta_end", config.beta_end);
+    put(json, "beta_schedule", pick(config.beta_schedule, detail::beta_schedule_names));
+    if (linear) put(json, "beta_start", config.beta_start);
+    put(json, "clip_sample", config.clip_sample);
+    put(json, "clip_sample_range", config.clip_sample_range);
+    put(json, "num_train_timesteps", config.num_train_timesteps);
+    put(json, "prediction_type", pick(config.prediction_type, detail::prediction_type_names));
+    put(json, "variance_type", pick(config.variance_type, detail::variance_type_names));
     return json;
 }
 

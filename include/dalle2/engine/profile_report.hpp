@@ -3,9 +3,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <dalle2/engine/profile.hpp>
@@ -146,28 +148,29 @@ inline OrderedJson chrome_trace(const Profile& profile) {
     const auto add = [&](const std::string& name, const char* category, std::int64_t begin,
                          std::int64_t duration, OrderedJson arguments) {
         constexpr double nanoseconds = 1e-3;  // the format counts microseconds
-        events.push_back({begin,
-                          duration,
-                          {{"name", name},
-                           {"cat", category},
-                           {"ph", "X"},
-                           {"ts", nanoseconds * static_cast<double>(begin)},
-                           {"dur", nanoseconds * static_cast<double>(duration)},
-                           {"pid", 1},
-                           {"tid", 1},
-                           {"args", std::move(arguments)}}});
+        OrderedJson json;
+        put(json, "name", name);
+        put(json, "cat", category);
+        put(json, "ph", "X");
+        put(json, "ts", nanoseconds * static_cast<double>(begin));
+        put(json, "dur", nanoseconds * static_cast<double>(duration));
+        put(json, "pid", 1);
+        put(json, "tid", 1);
+        put(json, "args", std::move(arguments));
+        events.push_back({begin, duration, std::move(json)});
     };
     for (const Profile::Region& region : profile.regions())
         add(region.name + (region.number ? " " + std::to_string(*region.number) : ""),
             region.number ? "step" : "network", region.begin, region.duration,
             OrderedJson::object());
     for (const Profile::Operation& operation : profile.operations()) {
-        OrderedJson arguments = {{"inputs", OrderedJson::array()},
-                                 {"result", to_string(operation.cost.result)},
-                                 {"multiply_adds", operation.cost.multiply_adds},
-                                 {"bytes", operation.bytes}};
-        for (const Shape& input : operation.cost.inputs)
-            arguments["inputs"].push_back(to_string(input));
+        std::vector<std::string> inputs;
+        for (const Shape& input : operation.cost.inputs) inputs.push_back(to_string(input));
+        OrderedJson arguments;
+        put(arguments, "inputs", inputs);
+        put(arguments, "result", to_string(operation.cost.result));
+        put(arguments, "multiply_adds", operation.cost.multiply_adds);
+        put(arguments, "bytes", operation.bytes);
         add(operation.cost.operation, "operation", operation.begin, operation.duration,
             std::move(arguments));
     }
@@ -176,7 +179,10 @@ inline OrderedJson chrome_trace(const Profile& profile) {
     });
     OrderedJson list = OrderedJson::array();
     for (Event& event : events) list.push_back(std::move(event.json));
-    return {{"displayTimeUnit", "ms"}, {"traceEvents", std::move(list)}};
+    OrderedJson trace;
+    put(trace, "displayTimeUnit", "ms");
+    put(trace, "traceEvents", std::move(list));
+    return trace;
 }
 
 // Throws IoError.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
@@ -95,14 +96,28 @@ public:
         return value;
     }
 
+    // A value in a list of those that are supported. (Of the library's own values each text in
+    // quotes would be compiled by its length.)
+    struct Allowed {
+        Allowed(std::nullptr_t) {}
+        Allowed(bool allowed) : value(allowed) {}
+        Allowed(int allowed) : value(allowed) {}
+        Allowed(std::int64_t allowed) : value(allowed) {}
+        Allowed(const char* allowed) : value(std::string(allowed)) {}
+        Json value;
+    };
+
     // A key whose other values are not supported; it may be absent.
-    void expect(const std::string& key, const std::vector<Json>& allowed) {
+    void expect(const std::string& key, std::initializer_list<Allowed> allowed) {
         used_.insert(key);
         const auto found = json_.find(key);
         if (found == json_.end()) return;
-        for (const Json& value : allowed)
-            if (*found == value) return;
-        refuse(key, *found, "supported: " + listed(Json(allowed)));
+        Json values = Json::array();
+        for (const Allowed& one : allowed) {
+            if (*found == one.value) return;
+            values.push_back(one.value);
+        }
+        refuse(key, *found, "supported: " + listed(values));
     }
 
     // Keys that do not change the result.

@@ -172,7 +172,7 @@ inline void convert_weights(const WeightFiles& source, const std::filesystem::pa
                 detail::convert_tensor(source, group.front(), writer, options);
             source.forget(group.front().name);
             for (const TensorInfo& tensor : group) {
-                weight_map[tensor.name] = file;
+                put(weight_map, tensor.name, file);
                 written += bytes_of(tensor);
             }
             if (options.on_progress) options.on_progress(written, total);
@@ -181,8 +181,10 @@ inline void convert_weights(const WeightFiles& source, const std::filesystem::pa
     }
     if (shards.size() == 1) return;
     OrderedJson index;
-    index["metadata"]["total_size"] = total;
-    index["weight_map"] = std::move(weight_map);
+    OrderedJson sizes;
+    put(sizes, "total_size", total);
+    put(index, "metadata", std::move(sizes));
+    put(index, "weight_map", std::move(weight_map));
     write_json(folder / (stem + ".safetensors.index" + variant + ".json"), index);
 }
 

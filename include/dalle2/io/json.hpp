@@ -1,10 +1,13 @@
 // JSON files, read strictly: a limit on size and depth, no key twice.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -41,6 +44,46 @@ inline Json read_json(const std::filesystem::path& path, const JsonLimits& limit
     if (std::filesystem::is_other(path, ignored))
         throw IoError("cannot read " + path.string() + ": not a regular file");
     return parse_json(read_file(path, limits.file_size), path.string(), limits);
+}
+
+// The value under a key; null where `json` is no object or lacks the key. (The library's own lookup
+// by a text in quotes is compiled anew for every length of it.)
+inline const Json& value_at(const Json& json, const std::string& key) {
+    static const Json absent;
+    if (!json.is_object()) return absent;
+    const auto found = json.find(key);
+    return found == json.end() ? absent : *found;
+}
+
+// Sets the key of an object; a new key stands last. One function for each kind of value: by way of
+// json["key"] = "text" every length of a key and of a text is compiled on its own, a second of
+// every file that includes dalle2.hpp.
+inline void put(OrderedJson& json, const std::string& key, OrderedJson value) {
+    json[key] = std::move(value);
+}
+inline void put(OrderedJson& json, const std::string& key, const std::string& value) {
+    put(json, key, OrderedJson(value));
+}
+inline void put(OrderedJson& json, const std::string& key, const char* value) {
+    put(json, key, std::string(value));
+}
+inline void put(OrderedJson& json, const std::string& key, bool value) {
+    put(json, key, OrderedJson(value));
+}
+inline void put(OrderedJson& json, const std::string& key, double value) {
+    put(json, key, OrderedJson(value));
+}
+inline void put(OrderedJson& json, const std::string& key, std::int64_t value) {
+    put(json, key, OrderedJson(value));
+}
+inline void put(OrderedJson& json, const std::string& key, std::uint64_t value) {
+    put(json, key, OrderedJson(value));
+}
+inline void put(OrderedJson& json, const std::string& key, int value) {
+    put(json, key, std::int64_t{value});
+}
+inline void put(OrderedJson& json, const std::string& key, const std::vector<std::string>& values) {
+    put(json, key, OrderedJson(values));
 }
 
 // Writes JSON, indented, with a new line at the end; atomically. Throws IoError.

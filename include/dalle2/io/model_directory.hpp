@@ -135,7 +135,7 @@ private:
 
     void read_index(const Json& index, const std::string& where) {
         if (!index.is_object()) throw FormatError(where + ": expected an object of components");
-        const std::string pipeline = index.value("_class_name", Json()).dump();
+        const std::string pipeline = value_at(index, "_class_name").dump();
         if (pipeline != "\"UnCLIPPipeline\"" && pipeline != "\"UnCLIPImageVariationPipeline\"")
             throw ConfigError(
                 where + ": _class_name is " + pipeline.substr(0, 60) +
@@ -185,11 +185,12 @@ inline std::filesystem::path make_component_folder(const std::filesystem::path& 
 inline void write_model_index(const std::filesystem::path& model,
                               const std::vector<std::string>& components) {
     OrderedJson index;
-    index["_class_name"] = "UnCLIPPipeline";
-    index["_diffusers_version"] = "0.14.0";
+    put(index, "_class_name", "UnCLIPPipeline");
+    put(index, "_diffusers_version", "0.14.0");
     for (const std::string& name : components) {
         const ComponentKind& kind = component_kind(name);
-        index[name] = {kind.library, kind.class_name};
+        put(index, name,
+            std::vector<std::string>{std::string(kind.library), std::string(kind.class_name)});
     }
     std::error_code error;
     std::filesystem::create_directories(model, error);

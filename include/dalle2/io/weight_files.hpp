@@ -247,12 +247,12 @@ private:
     // {"metadata": {…}, "weight_map": {tensor: file}}, the files beside the index.
     void open_shards() {
         const Json index = read_json(path_);
-        const auto map = index.is_object() ? index.find("weight_map") : index.end();
-        if (map == index.end() || !map->is_object() || map->empty())
+        const Json& map = value_at(index, "weight_map");
+        if (!map.is_object() || map.empty())
             throw FormatError(path_.string() +
                               ": expected an object with \"weight_map\", {tensor: file, …}");
         std::set<std::string> files;
-        for (const auto& [name, file] : map->items()) {
+        for (const auto& [name, file] : map.items()) {
             const std::string shard = file.is_string() ? file.get<std::string>() : "";
             // Nothing may lead out of the model's folder.
             if (shard.empty() || shard == "." || shard == ".." ||
@@ -268,7 +268,7 @@ private:
             opened.emplace(file, files_.size());
             open(path_.parent_path() / file);
         }
-        for (const auto& [name, file] : map->items()) {
+        for (const auto& [name, file] : map.items()) {
             const auto shard = file.get<std::string>();
             const std::string& tensor = name;  // clang 16 captures no structured binding
             if (!visit(opened.at(shard), [&](const auto& f) { return f.contains(tensor); }))

@@ -139,9 +139,9 @@ inline std::optional<ClipPreprocessor> find_preprocessor(const std::filesystem::
     const std::filesystem::path file = folder / "processor_config.json";
     if (!std::filesystem::exists(file, ignored)) return std::nullopt;
     const Json json = read_json(file);
-    if (!json.is_object() || !json.contains("image_processor")) return std::nullopt;
-    return ClipPreprocessor(
-        clip_preprocessor_config(json["image_processor"], file.string() + ", image_processor"));
+    if (!json.is_object() || !json.contains(std::string("image_processor"))) return std::nullopt;
+    return ClipPreprocessor(clip_preprocessor_config(value_at(json, "image_processor"),
+                                                     file.string() + ", image_processor"));
 }
 
 inline std::optional<ClipTokenizer> find_tokenizer(const std::filesystem::path& folder) {

@@ -32,11 +32,11 @@ inline GenerationDefaults load_generation_defaults(const std::filesystem::path& 
 inline void save_generation_defaults(const std::filesystem::path& model,
                                      const GenerationDefaults& d) {
     OrderedJson json;
-    json["prior_steps"] = d.prior_steps;
-    json["decoder_steps"] = d.decoder_steps;
-    json["super_resolution_steps"] = d.super_resolution_steps;
-    json["prior_guidance_scale"] = d.prior_guidance_scale;
-    json["decoder_guidance_scale"] = d.decoder_guidance_scale;
+    put(json, "prior_steps", d.prior_steps);
+    put(json, "decoder_steps", d.decoder_steps);
+    put(json, "super_resolution_steps", d.super_resolution_steps);
+    put(json, "prior_guidance_scale", d.prior_guidance_scale);
+    put(json, "decoder_guidance_scale", d.decoder_guidance_scale);
     write_json(model / "generation_config.json", json);
 }
 

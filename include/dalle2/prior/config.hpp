@@ -33,15 +33,15 @@ inline PriorConfig prior_config(ConfigReader reader) {
 
 inline OrderedJson to_json(const PriorConfig& c) {
     OrderedJson json;
-    json["_class_name"] = "PriorTransformer";
-    json["_diffusers_version"] = "0.14.0";
-    json["additional_embeddings"] = c.additional_embeddings;
-    json["attention_head_dim"] = c.attention_head_dim;
-    json["dropout"] = 0.0;
-    json["embedding_dim"] = c.embedding_dim;
-    json["num_attention_heads"] = c.num_attention_heads;
-    json["num_embeddings"] = c.num_embeddings;
-    json["num_layers"] = c.num_layers;
+    put(json, "_class_name", "PriorTransformer");
+    put(json, "_diffusers_version", "0.14.0");
+    put(json, "additional_embeddings", c.additional_embeddings);
+    put(json, "attention_head_dim", c.attention_head_dim);
+    put(json, "dropout", 0.0);
+    put(json, "embedding_dim", c.embedding_dim);
+    put(json, "num_attention_heads", c.num_attention_heads);
+    put(json, "num_embeddings", c.num_embeddings);
+    put(json, "num_layers", c.num_layers);
     return json;
 }
 

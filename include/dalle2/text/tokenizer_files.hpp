@@ -179,36 +179,39 @@ inline void ClipTokenizer::save(const std::filesystem::path& directory) const {
     write_file(directory / "merges.txt", merges);
 
     const auto object = [](const SpecialToken& token) {
-        return OrderedJson{{"content", token.content},
-                           {"lstrip", false},
-                           {"normalized", token.normalized},
-                           {"rstrip", false},
-                           {"single_word", false}};
+        OrderedJson json;
+        put(json, "content", token.content);
+        put(json, "lstrip", false);
+        put(json, "normalized", token.normalized);
+        put(json, "rstrip", false);
+        put(json, "single_word", false);
+        return json;
     };
     OrderedJson map;
-    map["bos_token"] = object(options_.start);
-    map["eos_token"] = object(options_.end);
-    map["pad_token"] = object(options_.pad);
-    map["unk_token"] = object(options_.end);
-    OrderedJson added = OrderedJson::object();
+    put(map, "bos_token", object(options_.start));
+    put(map, "eos_token", object(options_.end));
+    put(map, "pad_token", object(options_.pad));
+    put(map, "unk_token", object(options_.end));
+    OrderedJson added = OrderedJson::object(), more = OrderedJson::array();
     for (const SpecialToken& token : options_.others) {
         if (token.decoded)
-            added[token.content] = encoding_.id(token.content);
+            put(added, token.content, encoding_.id(token.content));
         else
-            map["additional_special_tokens"].push_back(object(token));
+            more.push_back(object(token));
     }
+    if (!more.empty()) put(map, "additional_special_tokens", std::move(more));
     write_json(directory / "special_tokens_map.json", map);
     if (!added.empty()) write_json(directory / "added_tokens.json", added);
     OrderedJson config;
-    config["tokenizer_class"] = "CLIPTokenizer";
-    config["bos_token"] = options_.start.content;
-    config["eos_token"] = options_.end.content;
-    config["pad_token"] = options_.pad.content;
-    config["unk_token"] = options_.end.content;
-    config["add_prefix_space"] = false;
-    config["do_lower_case"] = true;
-    config["errors"] = "replace";
-    config["model_max_length"] = options_.max_length;
+    put(config, "tokenizer_class", "CLIPTokenizer");
+    put(config, "bos_token", options_.start.content);
+    put(config, "eos_token", options_.end.content);
+    put(config, "pad_token", options_.pad.content);
+    put(config, "unk_token", options_.end.content);
+    put(config, "add_prefix_space", false);
+    put(config, "do_lower_case", true);
+    put(config, "errors", "replace");
+    put(config, "model_max_length", options_.max_length);
     write_json(directory / "tokenizer_config.json", config);
 }
 

@@ -51,12 +51,13 @@ inline void check_scheme(const Json& found, const Json& scheme, const std::strin
     const auto fail = [&](const std::string& expected) {
         throw ConfigError(where + " is " + shown(found) + "; expected " + expected);
     };
-    if (scheme == "anything") return;
-    if (scheme.is_object() && scheme.contains("any")) {
-        for (const Json& value : scheme["any"])
+    if (scheme.is_string() && scheme.get_ref<const std::string&>() == "anything") return;
+    if (const Json& any = value_at(scheme, "any"); any.is_array()) {
+        for (const Json& value : any)
             if (value == found) return;
-        if (!scheme.contains("or")) fail("one of " + scheme["any"].dump());
-        check_scheme(found, scheme["or"], where);
+        const Json& other = value_at(scheme, "or");
+        if (other.is_null()) fail("one of " + any.dump());
+        check_scheme(found, other, where);
     } else if (scheme.is_object()) {
         if (!found.is_object()) fail("an object");
         const Json absent;
@@ -109,7 +110,7 @@ inline std::pair<std::string, std::string> parse_merge(std::string_view line,
 inline SpecialToken read_special_token(const Json& json, const std::string& where,
                                        bool text_is_normalized, bool special_by_default) {
     if (json.is_string()) return {json.get<std::string>(), text_is_normalized};
-    if (!json.is_object() || !json.contains("content") || !json["content"].is_string())
+    if (!value_at(json, "content").is_string())
         throw ConfigError(where + " is " + shown(json) +
                           "; expected a text or an object with \"content\"");
     for (const char* flag : {"lstrip", "rstrip", "single_word"})
@@ -124,7 +125,7 @@ inline SpecialToken read_special_token(const Json& json, const std::string& wher
         return json[key].get<bool>();
     };
     const bool special = flag("special", special_by_default);
-    return {json["content"].get<std::string>(), flag("normalized", !special), !special};
+    return {value_at(json, "content").get<std::string>(), flag("normalized", !special), !special};
 }
 
 // The added_tokens of a tokenizer.json.
@@ -133,8 +134,9 @@ inline AddedTokens read_added_tokens(const Json& json, const std::string& where)
     if (!json.is_array()) throw ConfigError(where + " is " + shown(json) + "; expected a list");
     for (const Json& value : json) {
         SpecialToken token = read_special_token(value, where, true, false);
-        if (!value.is_object() || !value.contains("id") || !value["id"].is_number_unsigned() ||
-            !added.emplace(value["id"].get<std::int64_t>(), std::move(token)).second)
+        const Json& id = value_at(value, "id");
+        if (!id.is_number_unsigned() ||
+            !added.emplace(id.get<std::int64_t>(), std::move(token)).second)
             throw ConfigError(where + ": " + shown(value) +
                               "; expected an object with an \"id\" of its own");
     }
@@ -213,17 +215,17 @@ inline TokenizerJson read_tokenizer_json(const std::filesystem::path& path) {
     check_scheme(json, parse_json(clip_scheme, "the scheme of CLIP's tokenizer"),
                  where + ", tokenizer");
     TokenizerJson result;
-    const Json& model = json["model"];
-    result.vocabulary.tokens = read_vocabulary(model["vocab"], where + ", model.vocab");
-    result.vocabulary.merges = read_merges(model["merges"], where + ", model.merges");
-    result.added = read_added_tokens(json["added_tokens"], where + ", added_tokens");
+    const Json& model = value_at(json, "model");
+    result.vocabulary.tokens = read_vocabulary(value_at(model, "vocab"), where + ", model.vocab");
+    result.vocabulary.merges = read_merges(value_at(model, "merges"), where + ", model.merges");
+    result.added = read_added_tokens(value_at(json, "added_tokens"), where + ", added_tokens");
     const auto flagged = [&](const std::string& content) {
         for (const auto& [id, token] : result.added)
             if (token.content == content) return SpecialToken{content, token.normalized};
         return SpecialToken{content, false};
     };
     const auto frame = [&](const char* key) {
-        const Json& token = json["post_processor"][key][0];
+        const Json& token = value_at(value_at(json, "post_processor"), key)[0];
         if (!token.is_string())
             throw ConfigError(where + ": post_processor." + key + " begins with " + shown(token) +
                               "; expected a text");
@@ -231,14 +233,14 @@ inline TokenizerJson read_tokenizer_json(const std::filesystem::path& path) {
     };
     result.start = frame("cls");
     result.end = frame("sep");
-    if (json.contains("padding") && json["padding"].is_object()) {
-        const Json pad = json["padding"].value("pad_token", Json());
+    if (const Json& padding = value_at(json, "padding"); padding.is_object()) {
+        const Json& pad = value_at(padding, "pad_token");
         if (!pad.is_string())
             throw ConfigError(where + ": padding.pad_token is " + shown(pad) + "; expected a text");
         result.pad = flagged(pad.get<std::string>());
     }
-    if (json.contains("truncation") && json["truncation"].is_object()) {
-        const Json length = json["truncation"].value("max_length", Json());
+    if (const Json& truncation = value_at(json, "truncation"); truncation.is_object()) {
+        const Json& length = value_at(truncation, "max_length");
         if (!length.is_number_integer())
             throw ConfigError(where + ": truncation.max_length is " + shown(length) +
                               "; expected a whole number");

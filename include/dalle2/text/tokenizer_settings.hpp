@@ -40,8 +40,11 @@ inline std::optional<TokenizerBehaviour> behaviour_in_pipeline(
     const std::string key = folder.filename().string();
     if (!json.is_object() || !json.contains(key)) return {};
     const Json& part = json[key];
-    if (part == Json{"transformers", "CLIPTokenizer"}) return TokenizerBehaviour::slow;
-    if (part == Json{"transformers", "CLIPTokenizerFast"}) return TokenizerBehaviour::fast;
+    const auto is = [&](const char* name) {
+        return part == Json(std::vector<std::string>{"transformers", name});
+    };
+    if (is("CLIPTokenizer")) return TokenizerBehaviour::slow;
+    if (is("CLIPTokenizerFast")) return TokenizerBehaviour::fast;
     throw ConfigError(index.string() + ": " + key + " is " + shown(part) +
                       "; expected CLIPTokenizer or CLIPTokenizerFast of transformers");
 }
@@ -57,7 +60,7 @@ public:
         check_supported(config, where);
         read_special_tokens(config, where, false);
         read_max_length(config, where);
-        if (const Json added = config.value("added_tokens_decoder", Json()); added.is_object()) {
+        if (const Json& added = value_at(config, "added_tokens_decoder"); added.is_object()) {
             for (const auto& [id, value] : added.items())
                 add(id,
                     read_special_token(value, where + ", added_tokens_decoder " + id, true, false));
@@ -72,9 +75,9 @@ public:
         }
         if (has_entry(directory_ / "tokenizer.json")) {
             const Json json = read_vocabulary_json(directory_ / "tokenizer.json");
-            if (json.is_object() && json.contains("added_tokens"))
+            if (json.is_object() && json.contains(std::string("added_tokens")))
                 for (auto& [id, token] : read_added_tokens(
-                         json["added_tokens"], path("tokenizer.json") + ", added_tokens"))
+                         value_at(json, "added_tokens"), path("tokenizer.json") + ", added_tokens"))
                     added_[id] = token;
         }
     }
@@ -149,7 +152,7 @@ private:
                 read_special_token(json[key], where + ", key " + key, text_is_normalized, special);
             special_[key].decoded = false;
         }
-        const Json more = json.value("additional_special_tokens", Json());
+        const Json& more = value_at(json, "additional_special_tokens");
         if (!more.is_null() && !more.is_array())
             throw ConfigError(where + ": additional_special_tokens is " + shown(more) +
                               "; expected a list");
@@ -162,7 +165,7 @@ private:
     }
 
     void read_max_length(const Json& config, const std::string& where) {
-        const Json length = config.value("model_max_length", Json());
+        const Json& length = value_at(config, "model_max_length");
         // Absent is written as 10³⁰ by transformers.
         if (length.is_null() || (length.is_number() && length.get<double>() >= 1e18)) return;
         if (!length.is_number_integer())

@@ -70,18 +70,23 @@ void export_component(const std::filesystem::path& run, const std::string& stage
 // encoder was trained on pictures in -1 to 1.
 inline OrderedJson preprocessor_json(const ClipImageConfig& config) {
     OrderedJson json;
-    json["image_processor_type"] = "CLIPImageProcessor";
-    json["do_convert_rgb"] = true;
-    json["do_resize"] = true;
-    json["size"] = {{"shortest_edge", config.image_size}};
-    json["resample"] = 3;
-    json["do_center_crop"] = true;
-    json["crop_size"] = {{"height", config.image_size}, {"width", config.image_size}};
-    json["do_rescale"] = true;
-    json["rescale_factor"] = 1.0 / 255.0;
-    json["do_normalize"] = true;
-    json["image_mean"] = {0.5, 0.5, 0.5};
-    json["image_std"] = {0.5, 0.5, 0.5};
+    put(json, "image_processor_type", "CLIPImageProcessor");
+    put(json, "do_convert_rgb", true);
+    put(json, "do_resize", true);
+    OrderedJson size, crop;
+    put(size, "shortest_edge", config.image_size);
+    put(crop, "height", config.image_size);
+    put(crop, "width", config.image_size);
+    put(json, "size", std::move(size));
+    put(json, "resample", 3);
+    put(json, "do_center_crop", true);
+    put(json, "crop_size", std::move(crop));
+    put(json, "do_rescale", true);
+    put(json, "rescale_factor", 1.0 / 255.0);
+    put(json, "do_normalize", true);
+    const std::vector<double> half(3, 0.5);
+    put(json, "image_mean", half);
+    put(json, "image_std", half);
     return json;
 }
 
