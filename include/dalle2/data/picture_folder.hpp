@@ -67,13 +67,13 @@ inline std::pair<std::string, std::vector<std::string>> metadata_line(const std:
         // null, which is no object
     }
     if (!json.is_object()) fail("not a JSON object");
-    const std::string text_key = "text", caption_key = "caption";
     const Json& name = value_at(json, "file_name");
     if (!name.is_string()) fail("no \"file_name\" that is a string");
-    const auto text = json.find(json.contains(text_key) ? text_key : caption_key);
-    if (text == json.end()) fail("no \"text\"");
+    const Json& named = value_at(json, "text");
+    const Json& text = named.is_null() ? value_at(json, "caption") : named;
+    if (text.is_null()) fail("no \"text\"");
     std::vector<std::string> captions;
-    const Json list = text->is_array() ? *text : Json::array({*text});
+    const Json list = text.is_array() ? text : Json::array({text});
     for (const Json& caption : list) {
         if (!caption.is_string()) fail("a \"text\" that is not a string");
         captions.push_back(caption.get<std::string>());

@@ -54,6 +54,7 @@ inline const Json& value_at(const Json& json, const std::string& key) {
     const auto found = json.find(key);
     return found == json.end() ? absent : *found;
 }
+const Json& value_at(Json&& json, const std::string& key) = delete;  // the value would be gone
 
 // Sets the key of an object; a new key stands last. One function for each kind of value: by way of
 // json["key"] = "text" every length of a key and of a text is compiled on its own, a second of
