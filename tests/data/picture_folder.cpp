@@ -28,8 +28,10 @@ TEST_CASE("pictures take their captions from text files and from metadata.jsonl,
     write_one(folder, "a.PNG", 10);
     folder.write("a.txt", "an ant");
     write_one(folder, "more/c.png", 30);
+    write_one(folder, "more/d.png", 50);
     folder.write("more/metadata.jsonl",
                  "{\"file_name\": \"c.png\", \"text\": \"a cat\", \"width\": 6}\n\n"
+                 "{\"file_name\": \"d.png\", \"text\": null, \"caption\": \"a dog\"}\n"
                  "{\"file_name\": \"gone.png\", \"text\": \"a ghost\"}\n");
     write_one(folder, "silent.png", 40);
     folder.write("notes.md", "not a picture");
@@ -38,10 +40,11 @@ TEST_CASE("pictures take their captions from text files and from metadata.jsonl,
     const auto entries = list_pictures(folder.path(), [&](const auto& file, const auto& why) {
         skipped[file.filename().string()] = why;
     });
-    REQUIRE(entries.size() == 3);
+    REQUIRE(entries.size() == 4);
     CHECK(entries[0].captions == std::vector<std::string>{"an ant"});
     CHECK(entries[1].captions == std::vector<std::string>{"a bee", "another bee"});
     CHECK(entries[2].captions == std::vector<std::string>{"a cat"});
+    CHECK(entries[3].captions == std::vector<std::string>{"a dog"});
     CHECK(skipped.size() == 2);
     CHECK(skipped["silent.png"] == "no caption");
     CHECK(skipped.count("gone.png") == 1);
