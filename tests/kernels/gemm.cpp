@@ -300,6 +300,9 @@ TEST_CASE_TEMPLATE("gradients of weights are sums over all chunks of pixels", T,
     check_convolution<T>({5, 40, 40, 24, 20, 3, 3, 1, 1});  // chunks of pictures or pairs
     check_convolution<T>({1, 90, 50, 40, 35, 1, 3, 1, 1});  // strips of one picture
     check_convolution<T>({2801, 1, 1, 90, 70, 1, 1, 1, 0});
+    // As many pixels and channels as are packed in two turns.
+    check_convolution<T>({2801, 1, 1, 150, 110, 1, 1, 1, 0});
+    check_convolution<T>({3, 28, 27, 140, 120, 1, 3, 1, 1});
 }
 
 TEST_CASE_TEMPLATE("a linear layer is a product of matrices, and adds its weights' gradient", T,

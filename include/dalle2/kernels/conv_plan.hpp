@@ -49,10 +49,10 @@ struct GemmTile {
     int64 y_stride;
     int64 valid_rows, columns;  // of the tile's own, those that are wanted
     const float* bias;          // of the first column; may be null
-    // Weights of later calls, which this one may fetch into a cache: those of a step, a line of 64
-    // bytes, before each so many of its own. Null: none.
-    const T* ahead = nullptr;
-    int64 steps_per_line = std::numeric_limits<int64>::max() / 2;
+    // Weights of later calls, which this one may fetch into a cache, and how many bytes lie between
+    // one fetch and the next. Null: none.
+    const char* ahead = nullptr;
+    int64 ahead_stride = 0;
     // Of int8 alone: for each row what its whole numbers stand for, for each column the scale and
     // the sum of its weights.
     const ByteRange* row_ranges;

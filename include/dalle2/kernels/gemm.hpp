@@ -143,15 +143,17 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.pair = plan.factor_size == static_cast<int64>(sizeof(T)) ? pair_size<T> : 1;
     const VectorGradients<T> kernels = vector_gradients<T>();
     plan.columns_at_once = kernels.columns_at_once;
+    plan.channels_together = kernels.channels_together;
     divide(plan, thread_count());
 
     // What a micro-kernel may read beyond the last pixel.
     const int64 slack = panel_width * plan.pair * plan.factor_size;
-    const int64 x_bytes = plan.groups * plan.x_group() * plan.factor_size;
+    const int64 x_bytes = plan.groups_at_once * plan.x_group() * plan.factor_size;
     const int64 zero_count =
         std::max(plan.width * plan.channels, plan.out_width * plan.out_channels) + panel_width;
     const AlignedBuffer<char> packed_x(x_bytes + slack);
-    const AlignedBuffer<char> packed_dy(plan.panels * plan.groups * plan.group_pixels() * slack);
+    const AlignedBuffer<char> packed_dy(plan.panels * plan.groups_at_once * plan.group_pixels() *
+                                        slack);
     const AlignedBuffer<T> zeros(zero_count);
     const AlignedBuffer<float> sums(plan.sums_size() * thread_count());
     std::fill_n(packed_x.get() + x_bytes, slack, char(0));
@@ -159,11 +161,15 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.packed_x = packed_x.get(), plan.packed_dy = packed_dy.get(), plan.zeros = zeros.get();
     plan.dw = dw, plan.dbias = dbias;
 
-    parallel_for(plan.groups * (plan.in_rows + plan.strip_rows),
-                 [&](int64 task, int) { kernels.weight_pack_task(plan, task); });
-    parallel_for(plan.tasks(), [&](int64 task, int thread) {
-        kernels.weight_multiply_task(plan, task, sums.get() + thread * plan.sums_size());
-    });
+    for (int64 group = 0; group < plan.all_groups; group += plan.groups_at_once) {
+        plan.first_group = group;
+        plan.groups = std::min(plan.groups_at_once, plan.all_groups - group);
+        parallel_for(plan.groups * (plan.in_rows + plan.strip_rows),
+                     [&](int64 task, int) { kernels.weight_pack_task(plan, task); });
+        parallel_for(plan.tasks(), [&](int64 task, int thread) {
+            kernels.weight_multiply_task(plan, task, sums.get() + thread * plan.sums_size());
+        });
+    }
 }
 
 }  // namespace dalle2::kernels::fast

@@ -67,7 +67,7 @@ struct VectorKernels {
 // pay for their compilation.
 template <class T>
 struct VectorGradients {
-    int64 columns_at_once;  // see WeightPlan
+    int64 columns_at_once, channels_together;  // see WeightPlan
     void (*activate_backward)(Activation, int64 n, const T* x, const T* dy, T* dx);
     void (*sum_rows)(int64 rows, int64 stride, int64 n, const T* x, T* y);
     void (*spread_pairs)(int64 columns, int64 n, float factor, const T* x, T* y);

@@ -25,32 +25,40 @@ struct WeightTile {
 // The sum runs over all pixels of all pictures. A unit is a strip of rows of a picture, or the
 // whole picture; a group is as many units as are multiplied at once: for products of bfloat16 the
 // pairs of a dot product are the same pixel of two units, so that a shift by one pixel is an offset
-// and never splits a pair. All threads pack x and dy into groups; then each task multiplies all of
-// them for weights of its own: up to four panels of outputs, some input channels, all kernel rows
-// or one. So the order of every sum depends on the sizes alone. A task goes through the groups in
-// chunks that stay in the second-level cache, as its sums do.
+// and never splits a pair. All threads pack x and dy into groups, as many as a cache may hold; then
+// each task multiplies these for weights of its own: up to four panels of outputs, some input
+// channels, all kernel rows or one; then come the next groups. So the order of every sum depends on
+// the sizes alone. A task goes through the groups in chunks that stay in the
+// second-level cache, as its sums do.
 template <class T>
 struct WeightPlan {
     static constexpr int64 chunk_bytes = 512 * 1024;
     static constexpr int64 sums_bytes = 256 * 1024;
+    // What is packed at once: so much, but so many pixels at least that adding to the weights costs
+    // little beside the products.
+    static constexpr int64 packed_bytes = 2 * 1024 * 1024, packed_pixels = 2048;
     static constexpr int64 panels_per_task = 4;
 
     const T* x;
     const T* dy;
-    int64 factor_size;      // bytes of a number that is multiplied: T, or float where T cannot be
-    int64 pair;             // numbers of that type in a step of a product
-    int64 columns_at_once;  // neighbours that micro-kernels sum at once
+    int64 factor_size;        // bytes of a number that is multiplied: T, or float where T cannot be
+    int64 pair;               // numbers of that type in a step of a product
+    int64 columns_at_once;    // neighbours that micro-kernels sum at once
+    int64 channels_together;  // of packed x; 0: all of them
     int64 batch, height, width, channels, out_channels, out_height, out_width;
     int64 kernel_height, kernel_width, stride, padding;
     // Elements of x and dy: a linear layer's last row of pixels may be cut short.
     int64 x_end, dy_end;
 
-    int64 strip_rows, strips, units, groups, groups_per_chunk;
+    int64 strip_rows, strips, units, groups_per_chunk;
+    int64 all_groups, groups_at_once;
+    int64 first_group, groups;  // those that are packed
     int64 in_rows, in_columns, panels;
     int64 out_columns;  // of a row of dy: out_width in whole columns_at_once, filled up with zeros
     int64 channels_per_task, parts, kernel_rows_per_task;
 
-    void* packed_x;  // [group][in_rows][in_columns][channels][pair]
+    // [group][in_rows][channel_blocks][in_columns][channels_together][pair]
+    void* packed_x;
     // [panel][group][strip_rows][out_columns][16][pair], or, where several columns are summed at
     // once, [..][out_columns / columns_at_once][16][columns_at_once][pair]
     void* packed_dy;
@@ -58,8 +66,15 @@ struct WeightPlan {
     float* dw;       // [out, in, kernel_height, kernel_width]
     float* dbias;    // [out], or null
 
-    int64 x_group() const { return in_rows * in_columns * channels * pair; }
-    int64 x_row() const { return in_columns * channels * pair; }
+    int64 channel_blocks() const { return (channels + channels_together - 1) / channels_together; }
+    int64 x_group() const { return in_rows * x_row(); }
+    int64 x_row() const { return channel_blocks() * x_block(); }
+    int64 x_block() const { return in_columns * x_column(); }
+    int64 x_column() const { return channels_together * pair; }
+    // Where the row of a channel begins, in a row of all.
+    int64 x_channel(int64 channel) const {
+        return channel / channels_together * x_block() + channel % channels_together * pair;
+    }
     int64 group_pixels() const { return strip_rows * out_columns; }
     int64 quads() const { return (panels + panels_per_task - 1) / panels_per_task; }
     int64 tasks() const { return quads() * parts * (kernel_height / kernel_rows_per_task); }
@@ -99,17 +114,27 @@ void divide(WeightPlan<T>& plan, int64 threads) {
     plan.strip_rows = (plan.out_height + plan.strips - 1) / plan.strips;
     plan.strips = (plan.out_height + plan.strip_rows - 1) / plan.strip_rows;
     plan.units = plan.batch * plan.strips;
-    plan.groups = (plan.units + plan.pair - 1) / plan.pair;
-    plan.groups_per_chunk = std::clamp<int64>(most / plan.group_pixels(), 1, plan.groups);
+    plan.all_groups = (plan.units + plan.pair - 1) / plan.pair;
+    plan.groups_per_chunk = std::clamp<int64>(most / plan.group_pixels(), 1, plan.all_groups);
+    plan.groups_at_once = plan.all_groups;
+    if (plan.columns_at_once == 1) {  // the products of matrix units cost too little
+        const int64 most_packed = std::max(plan.packed_pixels, plan.packed_bytes / pixel_bytes);
+        const int64 chunks =
+            std::max<int64>(1, most_packed / (plan.groups_per_chunk * plan.group_pixels()));
+        plan.groups_at_once = std::min(plan.all_groups, chunks * plan.groups_per_chunk);
+    }
     plan.in_rows = (plan.strip_rows - 1) * plan.stride + plan.kernel_height;
     plan.in_columns = (plan.out_columns - 1) * plan.stride + plan.kernel_width;
     plan.panels = (plan.out_channels + panel_width - 1) / panel_width;
 
-    // Parts of the channels that fit the micro-kernels' rows: 6, 8 or 12; 32 of matrix units.
+    // Parts of the channels that fit the micro-kernels' rows: 6 where so many stand together, else
+    // 6, 8 or 12; 32 of matrix units.
     const int64 quads = plan.quads(), taps = plan.kernel_height * plan.kernel_width;
-    const int64 unit = plan.columns_at_once > 1                                            ? 32
-                       : plan.panels == 3 || (plan.panels == 2 && plan.channels % 12 != 0) ? 8
-                                                                                           : 24;
+    const bool together = plan.channels_together > 0 && plan.channels_together <= plan.channels;
+    const bool eights =
+        !together && (plan.panels == 3 || (plan.panels == 2 && plan.channels % 12 != 0));
+    const int64 unit = plan.columns_at_once > 1 ? 32 : eights ? 8 : 24;
+    if (!together) plan.channels_together = plan.channels;
     const int64 units = (plan.channels + unit - 1) / unit;
     const int64 task_row =
         taps * plan.panels_per_task * panel_width * static_cast<int64>(sizeof(float));

@@ -36,6 +36,7 @@ VectorKernels<T> table() {
 template <class T>
 VectorGradients<T> gradient_table() {
     return {.columns_at_once = columns_at_once,
+            .channels_together = channels_together,
             .activate_backward = activate_backward<T>,
             .sum_rows = sum_rows<T>,
             .spread_pairs = spread_pairs<T>,

@@ -116,15 +116,18 @@ DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
     }
 }
 
-// Whether products with weights of type T fetch the weights of the next ones.
+// Whether products with weights of type T are summed by sum_steps, which also fetches the weights of later ones: up to a sixth
+// faster where these come from memory.
 template <class T>
-inline constexpr bool fetches = fetches_ahead && std::is_same_v<T, float>;
+inline constexpr bool in_assembly = sums_in_assembly && std::is_same_v<Factor<T>, float>;
+// The bytes of weights between two fetches.
+template <class T>
+inline constexpr int64 bytes_per_fetch = 64 * static_cast<int64>(sizeof(T));
 
-// The sums over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs; then y[m][n].
+// The sums over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs.
 template <class T, class X, class Y, int Rows, int Panels>
-void gemm_tile(const GemmTile<T, X, Y>& t) {
+DALLE2_INLINE void sum_tile(const GemmTile<T, X, Y>& t) {
     static_assert(Rows <= most_tile_rows && Panels * panel_width <= most_tile_columns);
-    static_assert(!fetches<T> || Panels == 1, "what is fetched has to lie in one piece");
     constexpr int per_panel = 16 / lanes, vectors = Panels * per_panel;
     constexpr int step = static_cast<int>(pair_size<T>);
     using Sums = decltype(load(t.partial));
@@ -136,7 +139,6 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
             DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = Sums{};
     }
-    [[maybe_unused]] const T* ahead = t.ahead;
     for (int64 tap = 0; tap < t.taps; ++tap) {
         const X* x[Rows];
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i) x[i] = t.rows[i] + t.x_offset + tap * t.x_tap_stride;
@@ -159,21 +161,19 @@ void gemm_tile(const GemmTile<T, X, Y>& t) {
                 DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = multiply_add(acc[i][j], a, b[j]);
             }
         };
-        const int64 end = t.steps * parts;
-        if constexpr (fetches<T>) {
-            for (int64 k = 0; k < end;) {
-                if (ahead != nullptr) {
-                    __builtin_prefetch(ahead, 0, 2);
-                    ahead += panel_width;
-                }
-                for (const int64 stop = std::min(end, k + t.steps_per_line); k < stop; ++k) multiply(k);
-            }
-        } else {
-            for (int64 k = 0; k < end; ++k) multiply(k);
-        }
+        for (int64 k = 0; k < t.steps * parts; ++k) multiply(k);
     }
     DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
         DALLE2_UNROLL for (int j = 0; j < vectors; ++j) store(t.partial + i * t.partial_stride + j * lanes, acc[i][j]);
+}
+
+// These sums; then y[m][n].
+template <class T, class X, class Y, int Rows, int Panels>
+void gemm_tile(const GemmTile<T, X, Y>& t) {
+    if constexpr (in_assembly<T> && std::is_same_v<X, float>)
+        sum_in_assembly(t);
+    else
+        sum_tile<T, X, Y, Rows, Panels>(t);
     if (t.y != nullptr) finish_tile(t);
 }
 
@@ -291,11 +291,15 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                 t.steps = std::min(plan.run_per_chunk, plan.run - k) / step;
                 t.x_offset = tap * row_stride + k;
                 t.w = weights_at(panel, tap, k);
-                // Each tile fetches its part of the weights after these: a line, which is a step, before so many of its own.
-                [[maybe_unused]] const T* next = nullptr;
-                [[maybe_unused]] const int64 tiles = (pixels + tile_rows - 1) / tile_rows, lines = (t.taps * t.steps + tiles - 1) / tiles;
-                if constexpr (fetches<T>) {
-                    t.steps_per_line = tiles;
+                // Each tile fetches its part of the weights after these.
+                const T* next = nullptr;
+                int64 tile_share = 0;
+                t.ahead = nullptr;
+                if constexpr (in_assembly<T>) {
+                    const int64 tiles = (pixels + tile_rows - 1) / tile_rows;
+                    t.ahead_stride = (bytes_per_fetch<T> + tiles - 1) / tiles;
+                    const int64 bytes = t.taps * t.steps * step * panel_width * static_cast<int64>(sizeof(T));
+                    tile_share = bytes / bytes_per_fetch<T> * t.ahead_stride;
                     if (k + plan.run_per_chunk < plan.run)
                         next = weights_at(panel, tap, k + plan.run_per_chunk);
                     else if (tap + plan.taps_per_chunk < plan.kernel_height)
@@ -311,10 +315,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                     t.valid_rows = std::min(tile_rows, pixels - m);
                     t.partial = partial + (plan.chunked() ? m * t.partial_stride : 0);
                     t.y = last ? y + m * plan.out_channels + column : nullptr;
-                    if constexpr (fetches<T>) {
-                        t.ahead = next;
-                        if (next != nullptr) next += lines * panel_width;
-                    }
+                    if (next != nullptr) t.ahead = reinterpret_cast<const char*>(next) + m / tile_rows * tile_share;
                     kernel(t);
                 }
             }

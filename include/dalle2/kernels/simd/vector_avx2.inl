@@ -168,8 +168,8 @@ DALLE2_INLINE vi multiply_add(vi acc, Twos x, Twos w) { return _mm256_add_epi32(
 
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 6};
-// Whether matrix products fetch the weights of the next ones: up to a sixth faster where these come from memory. (Only those
-// of float: the loops of the others become slower by more than that.)
-inline constexpr bool fetches_ahead = true;
 // See VectorKernels and ConvPlan.
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
+inline constexpr int64 channels_together = 6;
+
+#include <dalle2/kernels/simd/tiles_avx2.inl>

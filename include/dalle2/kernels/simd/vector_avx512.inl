@@ -187,4 +187,5 @@ inline constexpr int max_panels = 4;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 12, 12, 8, 6};
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 #endif
-inline constexpr bool fetches_ahead = false;  // not measured
+inline constexpr int64 channels_together = 0;
+inline constexpr bool sums_in_assembly = false;

@@ -124,6 +124,7 @@ DALLE2_INLINE vi multiply_add(vi acc, vw x, vw w) {
 
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 2};
-inline constexpr bool fetches_ahead = false;  // not measured
+inline constexpr bool sums_in_assembly = false;
 // See VectorKernels and ConvPlan.
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
+inline constexpr int64 channels_together = 0;

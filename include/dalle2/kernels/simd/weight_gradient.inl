@@ -2,6 +2,7 @@
 
 template <class T, int Rows, int Panels>
 void weight_tile(const WeightTile<T>& t) {
+    if constexpr (sums_in_assembly) return sum_in_assembly(t);
     constexpr int per_panel = 16 / lanes, vectors = Panels * per_panel;
     constexpr int step = static_cast<int>(pair_size<T>);
     vf acc[Rows][vectors];
@@ -150,7 +151,7 @@ void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
     t.columns = p.out_width;
     t.x_group_stride = p.x_group();
     t.x_row_stride = p.x_row() * p.stride;
-    t.x_column_stride = p.channels * p.stride * pair;
+    t.x_column_stride = p.x_column() * p.stride;
     t.dy_panel_stride = p.groups * p.group_pixels() * panel_width * pair;
     t.sums_stride = (end - first_panel) * panel_width;
     for (int64 group = 0; group < p.groups; group += p.groups_per_chunk) {
@@ -163,10 +164,10 @@ void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
             for (int64 tap = 0; tap < p.kernel_rows_per_task * p.kernel_width; ++tap) {
                 const int64 ky = first_row + tap / p.kernel_width, kx = tap % p.kernel_width;
                 const F* x = static_cast<const F*>(p.packed_x) + group * p.x_group() + ky * p.x_row() +
-                             (kx * p.channels + first_channel) * pair;
+                             kx * p.x_column();
                 float* to = sums + tap * p.channels_per_task * t.sums_stride + (panel - first_panel) * panel_width;
                 for (int64 channel = 0; channel < channels; channel += kernel.rows) {
-                    t.x = x + channel * pair;
+                    t.x = x + p.x_channel(first_channel + channel);
                     t.sums = to + channel * t.sums_stride;
                     t.valid_rows = std::min(kernel.rows, channels - channel);
                     kernel.run(t);
@@ -184,6 +185,23 @@ void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
 
 #endif
 
+// One row of x, in blocks of the channels that stand together, which are at most a vector. What a vector holds besides belongs to
+// the next pixel on both sides: there it is overwritten, and here no row that is wanted meets it.
+template <class T, class F>
+DALLE2_INLINE void pack_blocks(const WeightPlan<T>& p, const T* from, int64 columns, F* to) {
+    const int64 width = p.channels_together, blocks = p.channel_blocks(), stride = p.x_block();
+    const int64 left = std::min(p.in_columns, p.padding) * width, packed = left + columns * width;
+    F* at = to + left;
+    for (int64 column = 0; column + 1 < columns; ++column, from += p.channels, at += width)
+        for (int64 block = 0; block < blocks; ++block) store(at + block * stride, load(from + block * width));
+    for (int64 block = 0; block < blocks; ++block) {
+        F* row = to + block * stride;
+        clear(row, left);
+        clear(row + packed - width, stride - packed + width);
+        copy_factors(from + block * width, std::min(width, p.channels - block * width), row + packed - width);
+    }
+}
+
 // Packs one row of one group: of x, or of dy.
 template <class T>
 void weight_pack_task(const WeightPlan<T>& p, int64 task) {
@@ -197,7 +215,7 @@ void weight_pack_task(const WeightPlan<T>& p, int64 task) {
                         : p.out_width * p.out_channels;
     int64 valid[2] = {inside, inside};  // the last row of a linear layer may be shorter
     for (int64 i = 0; i < pair; ++i) {
-        const int64 unit = group * pair + i;
+        const int64 unit = (p.first_group + group) * pair + i;
         if (unit >= p.units) continue;
         const int64 picture = unit / p.strips, strip = unit % p.strips;
         if (is_x) {
@@ -219,7 +237,8 @@ void weight_pack_task(const WeightPlan<T>& p, int64 task) {
     const int64 both = pair == 2 ? std::min(valid[0], valid[1]) : valid[0];
     if (is_x) {
         F* to = static_cast<F*>(p.packed_x) + group * p.x_group() + row * p.x_row();
-        if (!any) return clear(to, p.x_row());
+        if (!any || valid[0] <= 0) return clear(to, p.x_row());
+        if (p.channels_together != p.channels) return pack_blocks(p, from[0], valid[0] / p.channels, to);
         const int64 left = std::min(p.in_columns, p.padding) * p.channels * pair;
         clear(to, left);
         pack_pairs(from[0], from[1], both, to + left);
@@ -233,6 +252,13 @@ void weight_pack_task(const WeightPlan<T>& p, int64 task) {
         for (int64 panel = 0; panel < p.panels; ++panel) {
             F* to = static_cast<F*>(p.packed_dy) + (panel * p.groups * p.group_pixels() + first_pixel + first) * panel_width * pair;
             const int64 count = std::min(panel_width, n - panel * panel_width);
+            if (columns_at_once == 1 && count == panel_width) {
+                const int64 at = first * n + panel * panel_width;
+                const T* a = at < valid[0] ? from[0] + at : p.zeros;
+                const T* b = at < valid[1] ? from[1] + at : p.zeros;
+                pack_pairs(a, b, panel_width, to);
+                continue;
+            }
             alignas(64) F columns[columns_at_once][panel_width * pair];
             for (int64 i = 0; i < columns_at_once; ++i) {
                 const int64 at = (first + i) * n + panel * panel_width;
