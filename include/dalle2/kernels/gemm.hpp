@@ -65,6 +65,8 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
     const VectorKernels<Value> kernels = vector_kernels<Value>();
     plan.factor_size = kernels.factor_size;
     plan.whole_rows = kernels.whole_rows;
+    plan.input_bytes = kernels.winograd_bytes;
+    plan.least_tiles = kernels.winograd_tiles;
     divide(plan, thread_count());
     const AlignedBuffer<Value> zeros(plan.channels);
     std::fill_n(zeros.get(), plan.channels, Value(0));

@@ -39,6 +39,7 @@ struct VectorKernels {
     int64 whole_rows;   // so many rows are whole calls of all micro-kernels
     int64 chunk;        // of a sum: see ConvPlan
     bool spreads_rows;
+    int64 winograd_bytes, winograd_tiles;  // of a block: see WinogradPlan
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
     void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);
     // Element-wise, over n elements or rows of n.

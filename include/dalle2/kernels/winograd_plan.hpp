@@ -23,12 +23,13 @@ template <class T, class Weight = T>
 struct WinogradPlan : ConvProblem<Weight> {
     static constexpr int64 most_rows = ConvPlan<T>::most_rows;
     static constexpr int64 panels_at_once = 4;
-    static constexpr int64 input_bytes = 6 * 1024 * 1024;  // of a block, transformed
     static constexpr int64 product_bytes = 384 * 1024;
 
     int64 tile;         // m
     int64 factor_size;  // bytes of a number of the matrices that are multiplied
     int64 whole_rows;   // see VectorKernels
+    int64 input_bytes;  // of a block, transformed: so many, but
+    int64 least_tiles;  // so many tiles at least, for the sake of reading the weights
     const T* zeros;     // a pixel outside of the picture: [channels]
 
     int64 tile_rows, tile_columns;  // of a picture
@@ -64,7 +65,8 @@ void divide(WinogradPlan<T, Weight>& plan, int64 threads) {
     plan.tile_columns = (plan.out_width + plan.tile - 1) / plan.tile;
     const int64 tiles = plan.tile_rows * plan.tile_columns, total = plan.batch * tiles;
 
-    int64 most = std::clamp<int64>(plan.input_bytes / (elements * plan.channels * size), 96, 1024);
+    int64 most = std::clamp<int64>(plan.input_bytes / (elements * plan.channels * size),
+                                   plan.least_tiles, 1024);
     most = std::min(most, std::max<int64>(64, total / (threads * 4)));
     if (tiles <= most) {
         plan.pictures_per_block = std::min(plan.batch, most / tiles);

@@ -16,6 +16,8 @@ VectorKernels<T> table() {
             .whole_rows = whole_rows,
             .chunk = chunk_bytes / sizeof(T),
             .spreads_rows = DALLE2_HAVE_AMX,
+            .winograd_bytes = winograd_bytes,
+            .winograd_tiles = winograd_tiles,
             .conv_task = conv_task<T>,
             .winograd_task = winograd_task<T, T>,
             .activate = activate<T>,

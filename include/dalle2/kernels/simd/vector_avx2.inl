@@ -171,5 +171,7 @@ inline constexpr int rows_of_panels[max_panels + 1] = {0, 6};
 // See VectorKernels and ConvPlan.
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 inline constexpr int64 channels_together = 6;
+// (Each panel reads all inputs of a block: as many as leave some of a shared cache to others.)
+inline constexpr int64 winograd_bytes = 2 << 20, winograd_tiles = 48;
 
 #include <dalle2/kernels/simd/tiles_avx2.inl>

@@ -188,4 +188,5 @@ inline constexpr int rows_of_panels[max_panels + 1] = {0, 12, 12, 8, 6};
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 #endif
 inline constexpr int64 channels_together = 0;
+inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;
 inline constexpr bool sums_in_assembly = false;

@@ -128,3 +128,4 @@ inline constexpr bool sums_in_assembly = false;
 // See VectorKernels and ConvPlan.
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 inline constexpr int64 channels_together = 0;
+inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;
