@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdint>
-#include <limits>
 #include <type_traits>
 
 #include <dalle2/kernels/byte_range.hpp>

@@ -28,8 +28,8 @@ struct WeightTile {
 // and never splits a pair. All threads pack x and dy into groups, as many as a cache may hold; then
 // each task multiplies these for weights of its own: up to four panels of outputs, some input
 // channels, all kernel rows or one; then come the next groups. So the order of every sum depends on
-// the sizes alone. A task goes through the groups in chunks that stay in the
-// second-level cache, as its sums do.
+// the sizes alone. A task goes through the groups in chunks that stay in the second-level cache, as
+// its sums do.
 template <class T>
 struct WeightPlan {
     static constexpr int64 chunk_bytes = 512 * 1024;

@@ -185,8 +185,9 @@ void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
 
 #endif
 
-// One row of x, in blocks of the channels that stand together, which are at most a vector. What a vector holds besides belongs to
-// the next pixel on both sides: there it is overwritten, and here no row that is wanted meets it.
+// One row of x, in blocks of the channels that stand together, at most a vector and no more than there are: so what a vector reads
+// and writes besides is the next pixel's. What it writes there is overwritten, and beyond the last channel no row that is wanted
+// meets it.
 template <class T, class F>
 DALLE2_INLINE void pack_blocks(const WeightPlan<T>& p, const T* from, int64 columns, F* to) {
     const int64 width = p.channels_together, blocks = p.channel_blocks(), stride = p.x_block();
