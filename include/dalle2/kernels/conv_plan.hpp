@@ -48,7 +48,7 @@ struct GemmTile {
     int64 y_stride;
     int64 valid_rows, columns;  // of the tile's own, those that are wanted
     const float* bias;          // of the first column; may be null
-    // Weights of later calls, which this one may fetch into a cache, and how many bytes lie between
+    // What later calls read, which this one may fetch into a cache, and how many bytes lie between
     // one fetch and the next. Null: none.
     const char* ahead = nullptr;
     int64 ahead_stride = 0;

@@ -116,13 +116,22 @@ DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
     }
 }
 
-// Whether products with weights of type T are summed by sum_steps, which also fetches the weights of later ones: up to a sixth
-// faster where these come from memory.
+// The lines that finish_tile will write, fetched while the sums are made: where they are not in a cache, products of some
+// hundred channels are up to a third faster.
+template <class T, class X, class Y>
+DALLE2_INLINE void fetch_results(const GemmTile<T, X, Y>& t) {
+    for (int64 row = 0; row < t.valid_rows; ++row)
+        for (int64 column = 0; column < t.columns; column += panel_width) __builtin_prefetch(t.y + row * t.y_stride + column, 1);
+}
+
+// Whether products with weights of type T are summed by sum_steps, which also fetches what later ones need: up to a sixth
+// faster where that comes from memory.
 template <class T>
 inline constexpr bool in_assembly = sums_in_assembly && std::is_same_v<Factor<T>, float>;
-// The bytes of weights between two fetches.
+// The inputs between two fetches, and the bytes of weights.
+inline constexpr int64 inputs_per_fetch = 4;
 template <class T>
-inline constexpr int64 bytes_per_fetch = 64 * static_cast<int64>(sizeof(T));
+inline constexpr int64 bytes_per_fetch = inputs_per_fetch * panel_width * static_cast<int64>(sizeof(T));
 
 // The sums over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs.
 template <class T, class X, class Y, int Rows, int Panels>
@@ -170,6 +179,7 @@ DALLE2_INLINE void sum_tile(const GemmTile<T, X, Y>& t) {
 // These sums; then y[m][n].
 template <class T, class X, class Y, int Rows, int Panels>
 void gemm_tile(const GemmTile<T, X, Y>& t) {
+    if (t.y != nullptr) fetch_results(t);
     if constexpr (in_assembly<T> && std::is_same_v<X, float>)
         sum_in_assembly(t);
     else

@@ -259,10 +259,14 @@ void winograd_block(const WinogradPlan<T, Weight>& plan, int64 task, char* scrat
             for (int64 element = 0; element < elements; ++element) {
                 t.x_offset = element * input_stride;
                 t.w = weights + element * weight_stride;
+                // Each tile fetches the inputs of the next element.
+                const bool fetches = in_assembly<X> && element + 1 < elements;
+                t.ahead_stride = fetches ? tile_rows * static_cast<int64>(sizeof(X)) * inputs_per_fetch : 0;
                 for (int64 m = 0; m < some; m += tile_rows) {
                     t.rows = pointers + m;
                     t.valid_rows = std::min(tile_rows, some - m);
                     t.partial = products + element * product_stride + m * width;
+                    t.ahead = fetches ? reinterpret_cast<const char*>(t.rows[0] + t.x_offset + input_stride) : nullptr;
                     kernel(t);
                 }
             }
