@@ -11,14 +11,10 @@ add_library(dalle2::kernels ALIAS dalle2_kernels)
 target_compile_definitions(dalle2_kernels PUBLIC DALLE2_SEPARATE_KERNELS)
 target_link_libraries(dalle2_kernels PUBLIC dalle2::dalle2)
 
-set(dalle2_compiled_sources "")
-foreach(part RANGE 1 3)
-  set(dalle2_compiled_source ${dalle2_compiled_folder}/pipelines_${part}.cpp)
-  file(CONFIGURE OUTPUT ${dalle2_compiled_source}
-       CONTENT "#define DALLE2_SEPARATE_PART @part@\n#include <dalle2/pipeline/separate.hpp>\n" @ONLY)
-  list(APPEND dalle2_compiled_sources ${dalle2_compiled_source})
-endforeach()
-add_library(dalle2_compiled STATIC EXCLUDE_FROM_ALL ${dalle2_compiled_sources})
+# One file: what the pipelines have in common, which is nearly everything, is then compiled once.
+file(CONFIGURE OUTPUT ${dalle2_compiled_folder}/pipelines.cpp
+     CONTENT "#include <dalle2/pipeline/separate.hpp>\n")
+add_library(dalle2_compiled STATIC EXCLUDE_FROM_ALL ${dalle2_compiled_folder}/pipelines.cpp)
 add_library(dalle2::compiled ALIAS dalle2_compiled)
 target_compile_definitions(dalle2_compiled PUBLIC DALLE2_SEPARATE_PIPELINES)
 target_link_libraries(dalle2_compiled PUBLIC dalle2_kernels)

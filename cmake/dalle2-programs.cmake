@@ -22,6 +22,16 @@ add_library(dalle2_quick_to_compile INTERFACE)
 target_compile_options(dalle2_quick_to_compile
                        INTERFACE $<$<AND:$<CONFIG:Release>,$<CXX_COMPILER_ID:GNU,Clang,AppleClang>>:-O1>)
 
+# dalle2_compile_as_one(target): its sources as one translation unit, which takes a fraction of the
+# time where all of them instantiate the same templates. With -DCMAKE_UNITY_BUILD=OFF each is compiled
+# by itself, for who changes one of them again and again.
+function(dalle2_compile_as_one target)
+  if(NOT DEFINED CMAKE_UNITY_BUILD)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON)
+  endif()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD_BATCH_SIZE 0)
+endfunction()
+
 # What a program of this project links: the library, its warnings, and FreeType where it is there.
 # Examples, the tool and what loads whole models link dalle2::compiled besides; the others need not
 # wait for it.

@@ -15,7 +15,7 @@ using E = Autodiff<double>;
 using Tensor = E::Tensor;
 using Value = E::Value;
 
-class Draw {
+class DrawValues {
 public:
     Value tensor(const Shape& shape) {
         Value x(shape);
@@ -41,7 +41,7 @@ using Function =
 // Compares d(Σ w·f)/d(input or parameter) for random w with finite differences, element by element.
 void check_gradients(const Function& f, std::vector<Value> inputs,
                      std::vector<E::Parameter> parameters = {}) {
-    Draw draw;
+    DrawValues draw;
     const auto constants = [&] {
         std::vector<Tensor> tensors;
         for (const Value& input : inputs) tensors.push_back(E::constant(input));
@@ -90,7 +90,7 @@ void check_gradients(const Function& f, std::vector<Value> inputs,
 }  // namespace
 
 TEST_CASE("the gradients of linear layers are right") {
-    Draw draw;
+    DrawValues draw;
     for (const Shape& x : {Shape{1, 1}, Shape{3, 5}, Shape{2, 17, 7}}) {
         const std::int64_t in = x.back(), out = 2 * in + 1;
         check_gradients([](auto& t, auto& p) { return E::linear(t[0], p[0], &p[1]); },
@@ -103,7 +103,7 @@ TEST_CASE("the gradients of linear layers are right") {
 }
 
 TEST_CASE("the gradients of convolutions are right") {
-    Draw draw;
+    DrawValues draw;
     struct Case {
         Shape x;
         std::int64_t out, kernel;
@@ -121,7 +121,7 @@ TEST_CASE("the gradients of convolutions are right") {
 }
 
 TEST_CASE("the gradients of norms are right") {
-    Draw draw;
+    DrawValues draw;
     const auto vectors = [&](std::int64_t n) {
         return std::vector{draw.parameter({n}, ParameterKind::vector),
                            draw.parameter({n}, ParameterKind::vector)};
@@ -142,7 +142,7 @@ TEST_CASE("the gradients of norms are right") {
 }
 
 TEST_CASE("the gradients of attention are right") {
-    Draw draw;
+    DrawValues draw;
     const Array causal = [] {
         Array mask = make_array({1, 5, 5});
         for (std::int64_t q = 0; q < 5; ++q)
@@ -166,7 +166,7 @@ TEST_CASE("the gradients of attention are right") {
 }
 
 TEST_CASE("the gradients of activations are right") {
-    Draw draw;
+    DrawValues draw;
     for (const Activation activation :
          {Activation::none, Activation::silu, Activation::gelu, Activation::quick_gelu})
         check_gradients([&](auto& t, auto&) { return E::activate(t[0], activation); },
@@ -174,7 +174,7 @@ TEST_CASE("the gradients of activations are right") {
 }
 
 TEST_CASE("the gradients of sums are right") {
-    Draw draw;
+    DrawValues draw;
     check_gradients([](auto& t, auto&) { return E::add(t[0], t[1]); },
                     {draw.tensor({3, 5}), draw.tensor({3, 5})});
     check_gradients([](auto& t, auto&) { return E::add(t[0], t[1]); },
@@ -187,7 +187,7 @@ TEST_CASE("the gradients of sums are right") {
 }
 
 TEST_CASE("the gradients of moves are right") {
-    Draw draw;
+    DrawValues draw;
     for (const std::int64_t axis : {0, 1, -1})
         check_gradients(
             [&](auto& t, auto&) {
@@ -209,7 +209,7 @@ TEST_CASE("the gradients of moves are right") {
 }
 
 TEST_CASE("the gradients of look-ups are right") {
-    Draw draw;
+    DrawValues draw;
     const std::vector<std::int32_t> ids = {3, 0, 3, 4, 1};
     check_gradients([&](auto&, auto& p) { return E::embedding(p[0], ids); }, {},
                     {draw.parameter({5, 3}, ParameterKind::table)});

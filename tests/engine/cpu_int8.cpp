@@ -16,7 +16,7 @@ using namespace dalle2;
 
 namespace {
 
-using E = Cpu<std::int8_t>;
+using Int8 = Cpu<std::int8_t>;
 using Precision = WeightOrigin::Precision;
 
 Array normals(const Shape& shape, unsigned seed, float deviation = 1.0f, float mean = 0.0f) {
@@ -28,10 +28,10 @@ Array normals(const Shape& shape, unsigned seed, float deviation = 1.0f, float m
 }
 
 template <class Engine>
-typename Engine::Parameter parameter(const Array& values, ParameterKind kind) {
+typename Engine::Parameter parameter_of(const Array& values, ParameterKind kind) {
     typename Engine::Parameter made(shape_of(values), kind);
-    if constexpr (std::is_same_v<Engine, E>)
-        E::load(made, values, {"weight", Precision::int8});
+    if constexpr (std::is_same_v<Engine, Int8>)
+        Int8::load(made, values, {"weight", Precision::int8});
     else
         Engine::load(made, values);
     return made;
@@ -49,15 +49,15 @@ double signal_to_noise(const Array& found, const Array& expected) {
 }
 
 Array linear(const Array& x, const Array& weight, const Array& bias) {
-    const auto w = parameter<E>(weight, ParameterKind::matrix);
-    const auto b = parameter<E>(bias, ParameterKind::vector);
+    const auto w = parameter_of<Int8>(weight, ParameterKind::matrix);
+    const auto b = parameter_of<Int8>(bias, ParameterKind::vector);
     CHECK(w.is_int8());
     CHECK(!b.is_int8());
-    return E::to_array(E::linear(E::from_array(x), w, &b));
+    return Int8::to_array(Int8::linear(Int8::from_array(x), w, &b));
 }
 Array reference_linear(const Array& x, const Array& weight, const Array& bias) {
-    const auto b = parameter<Reference>(bias, ParameterKind::vector);
-    return Reference::linear(x, parameter<Reference>(weight, ParameterKind::matrix), &b);
+    const auto b = parameter_of<Reference>(bias, ParameterKind::vector);
+    return Reference::linear(x, parameter_of<Reference>(weight, ParameterKind::matrix), &b);
 }
 
 // Of weights rounded to int8.
@@ -87,7 +87,7 @@ TEST_CASE("rows of very different sizes each keep their digits") {
         x(0, i) *= 1e-20f;
         x(2, i) *= 1e20f;
     }
-    x = E::to_array(E::from_array(x));
+    x = Int8::to_array(Int8::from_array(x));
     const Array w = normals({40, 96}, 2), b = make_array({40});
     const Array found = linear(x, w, b), expected = reference_linear(x, w, b);
     for (std::int64_t row = 0; row < 3; ++row) {
@@ -114,13 +114,13 @@ TEST_CASE("convolutions of any size keep 30 dB in int8, with a mean and without"
             const Array x = normals({c.batch, c.height, c.width, c.in}, 1, 1.0f, mean);
             const Array w = normals({c.out, c.in, c.kernel, c.kernel}, 2), b = normals({c.out}, 3);
             const Conv2dOptions options = {.stride = c.stride, .padding = c.padding};
-            const auto bias = parameter<E>(b, ParameterKind::vector);
-            const auto reference_bias = parameter<Reference>(b, ParameterKind::vector);
-            const auto weight = parameter<E>(w, ParameterKind::convolution);
-            const auto reference_weight = parameter<Reference>(w, ParameterKind::convolution);
+            const auto bias = parameter_of<Int8>(b, ParameterKind::vector);
+            const auto reference_bias = parameter_of<Reference>(b, ParameterKind::vector);
+            const auto weight = parameter_of<Int8>(w, ParameterKind::convolution);
+            const auto reference_weight = parameter_of<Reference>(w, ParameterKind::convolution);
             CHECK(weight.is_int8());
             CHECK(signal_to_noise(
-                      E::to_array(E::conv2d(E::from_array(x), weight, &bias, options)),
+                      Int8::to_array(Int8::conv2d(Int8::from_array(x), weight, &bias, options)),
                       Reference::conv2d(x, reference_weight, &reference_bias, options)) > 30);
         }
 }
@@ -134,8 +134,8 @@ TEST_CASE("an input of zeros gives the bias") {
 TEST_CASE("int8 weights are chosen where they are worth it and hardly change") {
     const auto chosen = [](const Array& values, ParameterKind kind, Precision precision,
                            bool last = false) {
-        E::Parameter made(shape_of(values), kind);
-        E::load(made, values, {"weight", precision, last});
+        Int8::Parameter made(shape_of(values), kind);
+        Int8::load(made, values, {"weight", precision, last});
         return made.is_int8();
     };
     const Array large = normals({128, 64}, 1), small = normals({16, 8}, 1);
@@ -165,30 +165,31 @@ TEST_CASE("int8 weights are chosen where they are worth it and hardly change") {
 
 TEST_CASE("weights come back from int8 near what they were, and other parameters exactly") {
     const Array w = normals({65, 40, 3, 3}, 1),
-                back = E::store(parameter<E>(w, ParameterKind::convolution));
+                back = Int8::store(parameter_of<Int8>(w, ParameterKind::convolution));
     CHECK(signal_to_noise(back, w) > 38);
     // Rounded again they are the same.
-    CHECK(signal_to_noise(E::store(parameter<E>(back, ParameterKind::convolution)), back) > 120);
+    CHECK(signal_to_noise(Int8::store(parameter_of<Int8>(back, ParameterKind::convolution)), back) >
+          120);
     const Array b = normals({7}, 1), t = normals({3, 4}, 1);
-    CHECK(E::store(parameter<E>(b, ParameterKind::vector)) == b);
-    CHECK(E::store(parameter<E>(t, ParameterKind::table)) == t);
+    CHECK(Int8::store(parameter_of<Int8>(b, ParameterKind::vector)) == b);
+    CHECK(Int8::store(parameter_of<Int8>(t, ParameterKind::table)) == t);
 }
 
 TEST_CASE("a parameter that is loaded again is the second alone, in either form") {
     const Array first = normals({128, 64}, 1), x = normals({3, 64}, 3);
     Array second = normals({128, 64}, 2);
     second(5, 7) = std::nanf("");
-    const auto run = [&](const E::Parameter& weight) {
-        return E::to_array(E::linear(E::from_array(x), weight, nullptr));
+    const auto run = [&](const Int8::Parameter& weight) {
+        return Int8::to_array(Int8::linear(Int8::from_array(x), weight, nullptr));
     };
     for (const Precision before : {Precision::int8, Precision::other})
         for (const Precision after : {Precision::int8, Precision::other}) {
             const bool int8 = after == Precision::int8;
-            E::Parameter loaded(shape_of(first), ParameterKind::matrix), once = loaded;
-            E::load(loaded, first, {"weight", before});
-            const E::Parameter copy = loaded;
-            E::load(loaded, second, {"weight", after});
-            E::load(once, second, {"weight", after});
+            Int8::Parameter loaded(shape_of(first), ParameterKind::matrix), once = loaded;
+            Int8::load(loaded, first, {"weight", before});
+            const Int8::Parameter copy = loaded;
+            Int8::load(loaded, second, {"weight", after});
+            Int8::load(once, second, {"weight", after});
             CHECK(loaded.is_int8() == int8);
             const Array found = run(loaded), expected = run(once), kept = run(copy);
             for (std::int64_t row = 0; row < 3; ++row)
@@ -204,7 +205,7 @@ TEST_CASE("a parameter that is loaded again is the second alone, in either form"
 TEST_CASE("weights in int8 stay when the pool of the call that loads them goes") {
     const BufferPool pool;
     const BufferPool::Scope scope(pool);
-    const auto weight = parameter<E>(normals({128, 64}, 1), ParameterKind::matrix);
+    const auto weight = parameter_of<Int8>(normals({128, 64}, 1), ParameterKind::matrix);
     CHECK(weight.is_int8());
     CHECK(pool.peak_bytes() == 0);
 }
@@ -219,10 +220,10 @@ TEST_CASE("weights too small for a scale of their own are rounded to zero, not t
 
 TEST_CASE("int8 layers give the same numbers for any number of threads") {
     const Array x = normals({5, 12, 12, 24}, 1), w = normals({40, 24, 3, 3}, 2);
-    const auto weight = parameter<E>(w, ParameterKind::convolution);
+    const auto weight = parameter_of<Int8>(w, ParameterKind::convolution);
     const auto run = [&](int threads) {
         const ThreadScope scope(threads);
-        return E::to_array(E::conv2d(E::from_array(x), weight, nullptr, {.padding = 1}));
+        return Int8::to_array(Int8::conv2d(Int8::from_array(x), weight, nullptr, {.padding = 1}));
     };
     const Array one = run(1);
     CHECK(run(2) == one);
@@ -237,8 +238,9 @@ TEST_CASE("what is not finite becomes NaN, and wrong shapes are errors in int8 t
         CHECK(std::isfinite(y(0, i)));
         CHECK(std::isnan(y(1, i)));
     }
-    const auto weight = parameter<E>(make_array({4, 6}, 1.0f), ParameterKind::matrix);
-    CHECK_THROWS_AS(E::linear(E::from_array(make_array({2, 5})), weight, nullptr), ShapeError);
-    E::Parameter made({2, 2}, ParameterKind::matrix);
-    CHECK_THROWS_AS(E::load(made, make_array({4})), ShapeError);
+    const auto weight = parameter_of<Int8>(make_array({4, 6}, 1.0f), ParameterKind::matrix);
+    CHECK_THROWS_AS(Int8::linear(Int8::from_array(make_array({2, 5})), weight, nullptr),
+                    ShapeError);
+    Int8::Parameter made({2, 2}, ParameterKind::matrix);
+    CHECK_THROWS_AS(Int8::load(made, make_array({4})), ShapeError);
 }

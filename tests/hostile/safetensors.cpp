@@ -22,7 +22,7 @@ std::string small_file() {
                        std::string("\0\0\x80\x3f\0\0\0\xc0\x01\xff\x7f", 11));
 }
 
-void read_everything(const std::filesystem::path& path) {
+void read_every_tensor(const std::filesystem::path& path) {
     const SafetensorsFile file(path);
     for (const std::string& name : file.names()) (void)file.to_array(name);
 }
@@ -32,7 +32,7 @@ std::string check_header(const std::string& header, const std::string& data = ""
     TemporaryFolder folder;
     const std::string bytes = with_header(header, data);
     folder.write("x", bytes);
-    return hostile::check_refused(bytes.size(), [&] { read_everything(folder / "x"); });
+    return hostile::check_refused(bytes.size(), [&] { read_every_tensor(folder / "x"); });
 }
 
 }  // namespace
@@ -41,12 +41,12 @@ TEST_CASE("a safetensors file cut at any byte is refused") {
     TemporaryFolder folder;
     const std::string whole = small_file();
     folder.write("whole", whole);
-    CHECK_NOTHROW(read_everything(folder / "whole"));
+    CHECK_NOTHROW(read_every_tensor(folder / "whole"));
     folder.write("long", whole + "x");
-    CHECK_THROWS_AS(read_everything(folder / "long"), FormatError);
+    CHECK_THROWS_AS(read_every_tensor(folder / "long"), FormatError);
     for (std::size_t length = whole.size(); length-- > 0;) {
         std::filesystem::resize_file(folder / "whole", length);
-        CHECK_THROWS_AS(read_everything(folder / "whole"), FormatError);
+        CHECK_THROWS_AS(read_every_tensor(folder / "whole"), FormatError);
     }
 }
 
@@ -61,7 +61,7 @@ TEST_CASE("a safetensors header with any byte changed to any other is read or re
             if (static_cast<char>(value) == whole[i]) continue;
             hostile::put_byte(folder / "changed", i, static_cast<char>(value));
             try {
-                read_everything(folder / "changed");
+                read_every_tensor(folder / "changed");
             } catch (const FormatError&) {
                 ++refused;
             }

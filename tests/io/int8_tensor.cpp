@@ -35,11 +35,11 @@ Array normals(const Shape& shape, unsigned seed) {
     return x;
 }
 
-void write_source(const TemporaryFolder& folder) {
+void write_two_weights(const TemporaryFolder& folder) {
     write_safetensors(folder / "source.safetensors",
                       {{"weight", normals({6, 5, 3, 3}, 1)}, {"bias", normals({6}, 2)}});
 }
-WeightFiles source(const TemporaryFolder& folder) {
+WeightFiles two_weights(const TemporaryFolder& folder) {
     return WeightFiles(folder / "source.safetensors");
 }
 
@@ -120,7 +120,7 @@ TEST_CASE("each row of a weight of int8 has its own scale, for every engine") {
         for (std::int64_t i = 0; i < 70; ++i) scaled(o, i) *= static_cast<float>(o + 1);
     write_safetensors(folder / "source.safetensors",
                       {{"weight", scaled}, {"bias", normals({35}, 2)}});
-    convert_weights(source(folder), folder.path(), "int8",
+    convert_weights(two_weights(folder), folder.path(), "int8",
                     {.int8 = std::set<std::string>{"weight"}});
     const WeightFiles files(folder / "int8.safetensors");
     const Array expected = files.to_array("weight");
@@ -192,10 +192,10 @@ TEST_CASE("scales that are missing, misshapen, of another type or no numbers are
 
 TEST_CASE("converted to int8 weights keep 40 dB, in one file and in several, and back") {
     const TemporaryFolder folder;
-    write_source(folder);
-    const Array before = source(folder).to_array("weight");
+    write_two_weights(folder);
+    const Array before = two_weights(folder).to_array("weight");
     for (const std::uint64_t size : {0, 40}) {
-        convert_weights(source(folder), folder.path(), "int8",
+        convert_weights(two_weights(folder), folder.path(), "int8",
                         {.dtype = DType::bf16,
                          .max_shard_size = size,
                          .int8 = std::set<std::string>{"weight"}});
@@ -241,13 +241,14 @@ TEST_CASE("weights that are int8 already are copied, bytes and scales") {
         writer.add(make_array({2}, 1.0f));
         writer.commit();
         const auto check_kept = [&](const ConvertOptions& options) {
-            convert_weights(source(folder), folder.path(), "kept", options);
+            convert_weights(two_weights(folder), folder.path(), "kept", options);
             const WeightFiles kept(folder / "kept.safetensors");
             REQUIRE(kept.is_int8("weight"));
             CHECK(kept.dtype("weight_scale") == scale_type);
             for (const char* name : {"weight", "weight_scale"})
-                CHECK(std::ranges::equal(kept.view(name).bytes, source(folder).view(name).bytes));
-            CHECK(kept.to_array("weight") == source(folder).to_array("weight"));
+                CHECK(std::ranges::equal(kept.view(name).bytes,
+                                         two_weights(folder).view(name).bytes));
+            CHECK(kept.to_array("weight") == two_weights(folder).to_array("weight"));
         };
         check_kept({});
         check_kept({.int8 = std::set<std::string>{"weight"}});
@@ -271,12 +272,12 @@ TEST_CASE("scales in another file of several are named with their own file") {
 
 TEST_CASE("a file made for int8 says so even where no weight is") {
     const TemporaryFolder folder;
-    write_source(folder);
-    convert_weights(source(folder), folder.path(), "int8", {.int8 = std::set<std::string>()});
+    write_two_weights(folder);
+    convert_weights(two_weights(folder), folder.path(), "int8", {.int8 = std::set<std::string>()});
     const WeightFiles made(folder / "int8.safetensors");
     CHECK(made.made_for_int8());
     CHECK(!made.is_int8("weight"));
-    CHECK(!source(folder).made_for_int8());
+    CHECK(!two_weights(folder).made_for_int8());
 }
 
 TEST_CASE("weights that are not finite cannot become int8") {
@@ -284,7 +285,7 @@ TEST_CASE("weights that are not finite cannot become int8") {
     Array weight = normals({3, 4}, 1);
     weight(1, 2) = std::numeric_limits<float>::infinity();
     write_safetensors(folder / "source.safetensors", {{"weight", weight}});
-    CHECK_THROWS_AS(convert_weights(source(folder), folder.path(), "int8",
+    CHECK_THROWS_AS(convert_weights(two_weights(folder), folder.path(), "int8",
                                     {.int8 = std::set<std::string>{"weight"}}),
                     FormatError);
 }

@@ -10,7 +10,7 @@ using namespace dalle2;
 
 namespace {
 
-void check_refused(const std::string& bytes, const char* text) {
+void check_archive_refused(const std::string& bytes, const char* text) {
     CHECK_THROWS_WITH_AS(ZipArchive(bytes, "x.zip"), doctest::Contains(text), FormatError);
     CHECK_THROWS_WITH_AS(ZipArchive(bytes, "x.zip"), doctest::Contains("x.zip"), FormatError);
 }
@@ -53,7 +53,7 @@ TEST_CASE("a comment at the end is passed over") {
     std::string bytes = two_members().finish();
     bytes[bytes.size() - 2] = 5;
     CHECK(ZipArchive(bytes + "hello", "x").members().size() == 2);
-    check_refused(bytes + "hell", "directory");
+    check_archive_refused(bytes + "hell", "directory");
 }
 
 TEST_CASE("the records of large archives are read") {
@@ -73,7 +73,7 @@ TEST_CASE("the records of large archives are read") {
     const std::string large = writer.finish();
     CHECK(ZipArchive(large, "x").find("a")->bytes == "first");
     writer.directory.resize(writer.directory.size() - 8);
-    check_refused(writer.finish(), "damaged");
+    check_archive_refused(writer.finish(), "damaged");
 }
 
 TEST_CASE("a check sum is compared when it is asked for, zero stands for none") {
@@ -90,57 +90,57 @@ TEST_CASE("a check sum is compared when it is asked for, zero stands for none") 
 }
 
 TEST_CASE("what is damaged or not supported is named") {
-    check_refused("", "short");
-    check_refused(std::string(1000, 'x'), "directory");
-    check_refused(two_members().finish().substr(1), "within");
-    check_refused("x" + two_members().finish(), "");
+    check_archive_refused("", "short");
+    check_archive_refused(std::string(1000, 'x'), "directory");
+    check_archive_refused(two_members().finish().substr(1), "within");
+    check_archive_refused("x" + two_members().finish(), "");
 
     ZipWriter encrypted = two_members();
     encrypted.list("c", 1, 0, 0, 1, 1);
-    check_refused(encrypted.finish(), "encrypted");
+    check_archive_refused(encrypted.finish(), "encrypted");
 
     ZipWriter twice = two_members();
     twice.add("a", "third");
-    check_refused(twice.finish(), "twice");
+    check_archive_refused(twice.finish(), "twice");
 
     ZipWriter overlapping = two_members();
     overlapping.list("b", 6, 0);
-    check_refused(overlapping.finish(), "overlaps");
+    check_archive_refused(overlapping.finish(), "overlaps");
 
     // A bomb: every entry is of the same bytes.
     ZipWriter bomb;
     bomb.add_unlisted("a", std::string(1000, 'x'));
     for (int i = 0; i < 100; ++i) bomb.list("a", 1000, 0);
-    check_refused(bomb.finish(), "overlaps");
+    check_archive_refused(bomb.finish(), "overlaps");
 
     ZipWriter nested;  // a member within another one's bytes
     ZipWriter inner;
     inner.add_unlisted("b", "x");
     nested.add("a", inner.bytes);
     nested.list("b", 1, 31);
-    check_refused(nested.finish(), "overlaps");
+    check_archive_refused(nested.finish(), "overlaps");
 
     ZipWriter beyond = two_members();
     beyond.list("c", 1, 1u << 20);
-    check_refused(beyond.finish(), "within");
+    check_archive_refused(beyond.finish(), "within");
 
     ZipWriter absent = two_members();
     absent.list("c", 1, 31 + 3);
-    check_refused(absent.finish(), "");
+    check_archive_refused(absent.finish(), "");
 
     ZipWriter long_member = two_members();
     long_member.list("c", 0xFFFFFFF0u, 0);
-    check_refused(long_member.finish(), "within");
+    check_archive_refused(long_member.finish(), "within");
 
     std::string parts = two_members().finish();
     parts[parts.size() - 18] = 1;
-    check_refused(parts, "several");
+    check_archive_refused(parts, "several");
 
     std::string count = two_members().finish();
     count[count.size() - 12] = 3;
-    check_refused(count, "within");
+    check_archive_refused(count, "within");
     count[count.size() - 12] = 1;
-    check_refused(count, "damaged");
+    check_archive_refused(count, "damaged");
 
     ZipWriter compressed;
     compressed.add_unlisted("a", "xyz", 8);

@@ -11,7 +11,7 @@ using namespace dalle2;
 
 namespace {
 
-const auto& pipeline() {
+const auto& traced_pipeline() {
     static const auto made = tiny_model::pipeline<Trace>();
     return made;
 }
@@ -19,7 +19,7 @@ const auto& pipeline() {
 std::int64_t cost(const GenerateOptions& options) {
     TraceLog log;
     const TraceLog::Scope scope(log);
-    pipeline().generate({"a red owl"}, options);
+    traced_pipeline().generate({"a red owl"}, options);
     return log.multiply_adds();
 }
 
@@ -82,11 +82,11 @@ TEST_CASE("the empty prompt is prepared once for all pictures of a batch") {
     const auto run = [](const std::vector<std::string>& prompts, double guidance) {
         TraceLog log;
         const TraceLog::Scope scope(log);
-        pipeline().generate(prompts, {.prior_steps = 1,
-                                      .decoder_steps = 1,
-                                      .super_resolution_steps = 1,
-                                      .prior_guidance_scale = guidance,
-                                      .decoder_guidance_scale = guidance});
+        traced_pipeline().generate(prompts, {.prior_steps = 1,
+                                             .decoder_steps = 1,
+                                             .super_resolution_steps = 1,
+                                             .prior_guidance_scale = guidance,
+                                             .decoder_guidance_scale = guidance});
         return log;
     };
     const auto context_rows = [](const TraceLog& log) {
@@ -139,7 +139,7 @@ TEST_CASE("the cost of a model directory is that of the pipeline, from configs a
                              .padding = Padding::keep}));
     }
     const auto costs = model_cost(ModelDirectory(folder.path()));
-    CHECK(costs[1].parameters == parameter_count(pipeline().prior.transformer));
+    CHECK(costs[1].parameters == parameter_count(traced_pipeline().prior.transformer));
     CHECK(costs[1].runs == 25);
     CHECK(costs[4].runs == 6);
     CHECK(costs[5].runs == 1);

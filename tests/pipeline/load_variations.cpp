@@ -15,9 +15,9 @@ namespace {
 
 // The tiny model with what prepares pictures, as a model for variations alone unless a prior is
 // kept.
-struct Model {
+struct VariationsModel {
     TemporaryFolder folder;
-    explicit Model(bool with_prior = false) {
+    explicit VariationsModel(bool with_prior = false) {
         tiny_model::write(folder.path());
         const std::int64_t size = tiny_model::image_encoder<Reference>().config.image_size;
         folder.write("feature_extractor/preprocessor_config.json",
@@ -47,11 +47,12 @@ const Picture picture = [] {
 }  // namespace
 
 TEST_CASE("a picture is varied, by a model with a prior and by one without") {
-    const Array expected = load_variations(Model().folder.path(), {.engine = EngineKind::cpu_float})
-                               .generate({picture}, {.seed = 3})
-                               .pictures;
+    const Array expected =
+        load_variations(VariationsModel().folder.path(), {.engine = EngineKind::cpu_float})
+            .generate({picture}, {.seed = 3})
+            .pictures;
     CHECK(shape_of(expected) == Shape{1, tiny_model::large_size, tiny_model::large_size, 3});
-    const Model with_prior(true);
+    const VariationsModel with_prior(true);
     const VariationsPipeline pipeline =
         load_variations(with_prior.folder.path(), {.engine = EngineKind::cpu_float});
     CHECK(pipeline.generate({picture}, {.seed = 3}).pictures == expected);
@@ -63,7 +64,7 @@ TEST_CASE("a picture is varied, by a model with a prior and by one without") {
 }
 
 TEST_CASE("variations with networks loaded in turn are the same") {
-    const Model model;
+    const VariationsModel model;
     const LoadOptions whole = {.engine = EngineKind::cpu_float};
     LoadOptions in_turn = whole;
     in_turn.residency = Residency::in_turn;
@@ -74,7 +75,7 @@ TEST_CASE("variations with networks loaded in turn are the same") {
 }
 
 TEST_CASE("a call for variations is checked, and can be stopped") {
-    const Model model;
+    const VariationsModel model;
     const VariationsPipeline pipeline = load_variations(model.folder.path());
     CHECK_THROWS_AS(pipeline.generate(std::vector<Picture>{}), ConfigError);
     CHECK_THROWS_AS(pipeline.generate({picture}, {.decoder_steps = 0}), ConfigError);
@@ -85,7 +86,7 @@ TEST_CASE("a call for variations is checked, and can be stopped") {
 }
 
 TEST_CASE("an image embedding that is no numbers is an error before any work, and says so") {
-    const Model model;
+    const VariationsModel model;
     const VariationsPipeline pipeline =
         load_variations(model.folder.path(), {.engine = EngineKind::cpu_float});
     int steps = 0;
@@ -101,11 +102,11 @@ TEST_CASE("an image embedding that is no numbers is an error before any work, an
 }
 
 TEST_CASE("what a model lacks for variations, or for texts, is named") {
-    const Model without_prior;
+    const VariationsModel without_prior;
     for (const Residency residency : {Residency::whole, Residency::in_turn})
         CHECK_THROWS_WITH_AS(load(without_prior.folder.path(), {.residency = residency}),
                              doctest::Contains("has no prior"), IoError);
-    Model model;
+    VariationsModel model;
     std::filesystem::remove_all(model.folder / "feature_extractor");
     for (const Residency residency : {Residency::whole, Residency::in_turn})
         CHECK_THROWS_WITH_AS(load_variations(model.folder.path(), {.residency = residency}),

@@ -10,14 +10,14 @@ using namespace dalle2;
 
 namespace {
 
-const std::vector<std::string> texts = {"a purple elephant left of a red apple",
-                                        "purple people eat purple apples",
-                                        "the owl's hat: 12 hats!", "Größe, größer"};
+const std::vector<std::string> scenes = {"a purple elephant left of a red apple",
+                                         "purple people eat purple apples",
+                                         "the owl's hat: 12 hats!", "Größe, größer"};
 
 }  // namespace
 
-TEST_CASE("with enough merges every word of the texts is one token") {
-    const ClipTokenizer tokenizer(train_bpe(texts));
+TEST_CASE("with enough merges every word of the scenes is one token") {
+    const ClipTokenizer tokenizer(train_bpe(scenes));
     for (const char* word : {"a", "purple", "elephant", "left", "apple", "apples", "people",
                              "größe", "größer", "hats"})
         CHECK(tokenizer.encode(word).size() == 1);
@@ -47,11 +47,11 @@ TEST_CASE("equally frequent pairs are merged in the order of their ids") {
 }
 
 TEST_CASE("the counts after each merge are those of counting afresh") {
-    const BpeVocabulary vocabulary = train_bpe(texts);
+    const BpeVocabulary vocabulary = train_bpe(scenes);
     // Replays the merges on the words and checks that each was the most frequent pair of its time.
     std::map<std::vector<std::string>, std::int64_t> words;
     const auto characters = byte_characters();
-    for (const std::string& text : texts)
+    for (const std::string& text : scenes)
         for_each_word(lower_case(normalized_nfc(decode_utf8(text))), [&](std::u32string_view word) {
             std::vector<std::string> symbols;
             for (const char c : encode_utf8(word))

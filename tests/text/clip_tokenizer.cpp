@@ -37,7 +37,7 @@ const std::vector<std::string> texts = {
     "a green apple below a red owl",     "ein weißer Schneemann rechts der Eule",
 };
 
-ClipTokenizer small_tokenizer(std::int64_t max_length = 12) {
+ClipTokenizer short_tokenizer(std::int64_t max_length = 12) {
     ClipTokenizerOptions options;
     options.max_length = max_length;
     return ClipTokenizer(train_bpe(texts), options);
@@ -152,7 +152,7 @@ TEST_CASE("a saved tokenizer is read back as it was") {
 }
 
 TEST_CASE("a prompt is framed by start and end, and padded") {
-    const ClipTokenizer tokenizer = small_tokenizer();
+    const ClipTokenizer tokenizer = short_tokenizer();
     const Tokens tokens = tokenizer("A  red\napple");
     const std::int32_t end = tokenizer.end_id();
     const auto word = [&](const char* text) { return tokenizer.encode(text).at(0); };
@@ -166,7 +166,7 @@ TEST_CASE("a prompt is framed by start and end, and padded") {
 }
 
 TEST_CASE("the empty prompt is start, end and padding") {
-    const ClipTokenizer tokenizer = small_tokenizer(4);
+    const ClipTokenizer tokenizer = short_tokenizer(4);
     for (const char* text : {"", " ", "\n\t\xC2\xA0"}) {
         const Tokens tokens = tokenizer(text);
         CHECK(tokens.length == 2);
@@ -176,7 +176,7 @@ TEST_CASE("the empty prompt is start, end and padding") {
 }
 
 TEST_CASE("what does not fit is dropped from the end, and named") {
-    const ClipTokenizer tokenizer = small_tokenizer(5);
+    const ClipTokenizer tokenizer = short_tokenizer(5);
     const Tokens fits = tokenizer("red apple owl");
     CHECK_FALSE(fits.truncated);
     CHECK(fits.length == 5);
@@ -188,12 +188,12 @@ TEST_CASE("what does not fit is dropped from the end, and named") {
 }
 
 TEST_CASE("a word that fits only in part is named as a whole") {
-    const ClipTokenizer tokenizer = small_tokenizer(5);
+    const ClipTokenizer tokenizer = short_tokenizer(5);
     REQUIRE(tokenizer.encode("owl zebra").size() == 6);
     CHECK(tokenizer("owl zebra").dropped == "zebra");
     CHECK(tokenizer("red apple owl zebra").dropped == "zebra");
     // Four bytes, the last of them alone too many.
-    const ClipTokenizer longer = small_tokenizer(6);
+    const ClipTokenizer longer = short_tokenizer(6);
     REQUIRE(longer.encode("owl \xF0\x9F\xA6\x89").size() == 5);
     CHECK(longer("owl \xF0\x9F\xA6\x89").dropped == "\xF0\x9F\xA6\x89");
     // A special token is no part of the word behind it.
@@ -201,7 +201,7 @@ TEST_CASE("a word that fits only in part is named as a whole") {
 }
 
 TEST_CASE("decoding gives the words back in lower case") {
-    const ClipTokenizer tokenizer = small_tokenizer();
+    const ClipTokenizer tokenizer = short_tokenizer();
     CHECK(tokenizer.decode(tokenizer.encode("A RED Apple, zebra café 🦉")) ==
           "a red apple , zebra café 🦉");
     CHECK(tokenizer.decode(tokenizer("a red apple").ids) == "a red apple");
@@ -213,7 +213,7 @@ TEST_CASE("decoding gives the words back in lower case") {
 }
 
 TEST_CASE("bytes that are not UTF-8 count as the replacement character") {
-    const ClipTokenizer tokenizer = small_tokenizer();
+    const ClipTokenizer tokenizer = short_tokenizer();
     const auto same = [&](const std::string& broken, const std::string& repaired) {
         CHECK(tokenizer.encode(broken) == tokenizer.encode(repaired));
     };
@@ -267,7 +267,7 @@ TEST_CASE("prompts of a hundred thousand characters take a fraction of a second"
 }
 
 TEST_CASE("merging in candidates' order equals merging the earliest pair again and again") {
-    const ClipTokenizer tokenizer = small_tokenizer();
+    const ClipTokenizer tokenizer = short_tokenizer();
     const auto& vocabulary = tokenizer.vocabulary();
     const auto characters = byte_characters();
     for (const std::string word :
@@ -296,7 +296,7 @@ TEST_CASE("files of a tokenizer that are missing or wrong are errors that name t
     TemporaryFolder folder;
     const auto open = [&] { return ClipTokenizer::from_directory(folder / "t"); };
     CHECK_THROWS_WITH_AS(open(), doctest::Contains("no tokenizer"), IoError);
-    const auto reset = [&] { small_tokenizer().save(folder / "t"); };
+    const auto reset = [&] { short_tokenizer().save(folder / "t"); };
     reset();
     CHECK_NOTHROW(open());
     std::filesystem::remove(folder / "t/merges.txt");
