@@ -96,7 +96,7 @@ struct Recipe {
     double operations(const std::string& subject, std::int64_t batch) const {
         std::int64_t multiply_adds = 0;
         if (subject == "clip")
-            multiply_adds = trace_text_encoder(text, batch, padded_tokens).multiply_adds() +
+            multiply_adds = trace_text_embedding(text, batch, padded_tokens).multiply_adds() +
                             trace_image_encoder(image, batch).multiply_adds();
         else if (subject == "prior")
             multiply_adds = trace_prior(prior, batch, padded_tokens).multiply_adds();
@@ -181,12 +181,13 @@ nlohmann::json pytorch_request(const std::string& subject, const Recipe& parts,
                               {"batch", batch},
                               {"tokens", padded_tokens},
                               {"threads", kernels::thread_count()}};
-    if (subject == "clip") {
+    if (subject == "clip" || subject == "prior") {
         request["text"] = readable(parts.text);
         request["image"] = readable(parts.image);
-    } else if (subject == "prior") {
+    }
+    if (subject == "prior") {
         request["config"] = readable(parts.prior);
-    } else {
+    } else if (subject != "clip") {
         request["config"] = readable(parts.decoder);
         request["tokens"] = parts.context_tokens();
         request["time"] = time_embedding_width(parts.decoder);

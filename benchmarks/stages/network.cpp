@@ -72,7 +72,11 @@ NamedArrays run_module(const ClipTextEncoder<E>& network, const NamedArrays& inp
                        const Prepared<ClipTextEncoder<E>>*) {
     const Array& ids = input(inputs, "input_ids");
     const Shape shape = shape_of(ids);
-    const auto output = network(TokenBatch{shape.at(0), shape.at(1), whole_numbers(ids), {}});
+    const TokenBatch text{shape.at(0), shape.at(1), whole_numbers(ids), {}};
+    // Pictures need the states of all tokens too, an embedding alone takes less.
+    if (!inputs.contains("with_states"))
+        return {{"text_embedding", E::to_array(network.embedding(text))}};
+    const auto output = network(text);
     return {{"text_embedding", E::to_array(output.text_embedding)},
             {"hidden_states", E::to_array(output.hidden_states)}};
 }
@@ -139,7 +143,7 @@ private:
 
 // (The engine is a parameter once more because clang 16 does not survive Module<E> here.)
 template <template <Engine> class Module, Engine E>
-std::unique_ptr<Network> load(const ModelDirectory& directory, const std::string& component) {
+std::unique_ptr<Network> load_as(const ModelDirectory& directory, const std::string& component) {
     return std::make_unique<LoadedNetwork<Module<E>>>(
         load_component<Module, E>(directory, component));
 }
@@ -149,12 +153,12 @@ std::unique_ptr<Network> load(const ModelDirectory& directory, const std::string
 std::unique_ptr<Network> load_network(const ModelDirectory& directory, const std::string& component,
                                       EngineKind engine) {
     return on_engine(engine, [&]<Engine E>(std::type_identity<E>) -> std::unique_ptr<Network> {
-        if (component == "text_encoder") return load<ClipTextEncoder, E>(directory, component);
-        if (component == "image_encoder") return load<ClipImageEncoder, E>(directory, component);
-        if (component == "prior") return load<PriorTransformer, E>(directory, component);
-        if (component == "text_proj") return load<TextProjection, E>(directory, component);
+        if (component == "text_encoder") return load_as<ClipTextEncoder, E>(directory, component);
+        if (component == "image_encoder") return load_as<ClipImageEncoder, E>(directory, component);
+        if (component == "prior") return load_as<PriorTransformer, E>(directory, component);
+        if (component == "text_proj") return load_as<TextProjection, E>(directory, component);
         if (component == "decoder" || component.starts_with("super_res_"))
-            return load<UNet, E>(directory, component);
+            return load_as<UNet, E>(directory, component);
         throw ConfigError("there is no network \"" + component + "\"");
     });
 }
@@ -194,7 +198,8 @@ RunPlan plan_run(const ModelDirectory& directory, const std::string& component, 
         Array ids = make_array({batch, tokens});
         std::uniform_int_distribution<std::int64_t> id(0, text.vocab_size - 1);
         for (float& value : ids) value = static_cast<float>(id(generator));
-        return plan(ClipTextEncoder<Trace>(text), 1, {{"input_ids", std::move(ids)}},
+        return plan(ClipTextEncoder<Trace>(text), 1,
+                    {{"input_ids", std::move(ids)}, {"with_states", make_array({1})}},
                     trace_text_encoder(text, batch, tokens, bytes),
                     trace_text_encoder(text, batch, longest).multiply_adds());
     }

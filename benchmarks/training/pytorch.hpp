@@ -20,35 +20,47 @@ def make_unet(ask, batch, tokens):
         return (model(picture, timesteps, context, class_labels=added_time).sample.float()[:, :3] - picture).square().mean()
     return model, loss
 
+def clip_towers(ask):
+    from transformers import (CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig,
+                              CLIPVisionModelWithProjection)
+    return (CLIPTextModelWithProjection(CLIPTextConfig.from_dict(ask["text"])),
+            CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(ask["image"])))
+
+def clip_inputs(ask, batch, tokens):
+    ids = torch.randint(0, ask["text"]["vocab_size"] - 1, (batch, tokens))
+    ids[:, -1] = ask["text"]["eos_token_id"]
+    size = ask["image"]["image_size"]
+    return ids, torch.randn(batch, 3, size, size)
+
+# Its step begins with what CLIP, which is not trained, makes of the texts and the pictures.
 def make_prior(ask, batch, tokens):
     config = dict(ask["config"], num_embeddings=tokens)
     model = diffusers.PriorTransformer.from_config(config)
-    width = config["embedding_dim"]
-    noisy, text, states = torch.randn(batch, width), torch.randn(batch, width), torch.randn(batch, tokens, width)
+    embed_texts, embed_pictures = (
+        torch.compile(tower) if ask["form"] == "compiled" else tower for tower in clip_towers(ask))
+    ids, pictures = clip_inputs(ask, batch, tokens)
+    noise = torch.randn(batch, config["embedding_dim"])
     timesteps, mask = torch.randint(0, 1000, (batch,)), torch.ones(batch, tokens, dtype=torch.bool)
     def loss(model):
-        out = model(noisy, timesteps, proj_embedding=text, encoder_hidden_states=states, attention_mask=mask)
-        return (out.predicted_image_embedding.float() - noisy).square().mean()
+        with torch.no_grad():
+            text, image = embed_texts(ids), embed_pictures(pictures).image_embeds.float()
+        out = model(image + noise, timesteps, proj_embedding=text.text_embeds,
+                    encoder_hidden_states=text.last_hidden_state, attention_mask=mask)
+        return (out.predicted_image_embedding.float() - image).square().mean()
     return model, loss
 
 def make_clip(ask, batch, tokens):
-    from transformers import (CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig,
-                              CLIPVisionModelWithProjection)
     class Clip(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.text = CLIPTextModelWithProjection(CLIPTextConfig.from_dict(ask["text"]))
-            self.image = CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(ask["image"]))
+            self.text, self.image = clip_towers(ask)
             self.scale = torch.nn.Parameter(torch.tensor(2.6592))
         def forward(self, ids, pictures):
             text = torch.nn.functional.normalize(self.text(ids).text_embeds, dim=-1)
             image = torch.nn.functional.normalize(self.image(pictures).image_embeds, dim=-1)
             return self.scale.exp() * text @ image.t()
     model = Clip()
-    ids = torch.randint(0, ask["text"]["vocab_size"] - 1, (batch, tokens))
-    ids[:, -1] = ask["text"]["eos_token_id"]
-    size = ask["image"]["image_size"]
-    pictures, same = torch.randn(batch, 3, size, size), torch.arange(batch)
+    (ids, pictures), same = clip_inputs(ask, batch, tokens), torch.arange(batch)
     def loss(model):
         scores = model(ids, pictures).float()
         return (torch.nn.functional.cross_entropy(scores, same) + torch.nn.functional.cross_entropy(scores.t(), same)) / 2

@@ -172,7 +172,7 @@ void print_clip(const std::filesystem::path& folder, const std::string& variant)
     if (text)
         print("text_encoder",
               dalle2::parameter_count(dalle2::ClipTextEncoder<dalle2::Trace>(*text)),
-              dalle2::trace_text_encoder(*text, 1, text->max_position_embeddings));
+              dalle2::trace_text_embedding(*text, 1, text->max_position_embeddings));
     if (image)
         print("image_encoder",
               dalle2::parameter_count(dalle2::ClipImageEncoder<dalle2::Trace>(*image)),

@@ -299,7 +299,7 @@ void train(const TrainOptions& options, const std::stop_token& stop) {
         begin_with<Trained>(options, "text_encoder", task.text_encoder);
         begin_with<Trained>(options, "image_encoder", task.image_encoder);
         run(task, options, data, stop,
-            {.multiply_adds = dalle2::trace_text_encoder(text_config, 1, length).multiply_adds() +
+            {.multiply_adds = dalle2::trace_text_embedding(text_config, 1, length).multiply_adds() +
                               dalle2::trace_image_encoder(image_config, 1).multiply_adds(),
              .finish = [&] {
                  const auto text_encoder = trained_tower<dalle2::ClipTextEncoder, Frozen>(

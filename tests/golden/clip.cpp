@@ -16,6 +16,7 @@ TEST_CASE_TEMPLATE("CLIP's text encoder gives the reference's embeddings and sta
         const auto output = model(text);
         golden_case.check<E>(output.text_embedding, "text_embedding");
         golden_case.check<E>(output.hidden_states, "hidden_states");
+        golden_case.check<E>(model.embedding(text), "text_embedding");
     }
 }
 

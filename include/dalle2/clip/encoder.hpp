@@ -2,8 +2,13 @@
 // pre-norm self-attention and a two-layer perceptron, each with a residual.
 #pragma once
 
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include <dalle2/core/error.hpp>
 #include <dalle2/nn/layers.hpp>
 
 namespace dalle2 {
@@ -28,9 +33,11 @@ struct ClipSelfAttention {
           q_proj(c.hidden_size, c.hidden_size),
           out_proj(c.hidden_size, c.hidden_size) {}
 
-    Tensor operator()(const Tensor& x, const Array* mask) const {
+    Tensor operator()(const Tensor& x, const Array* mask) const { return (*this)(x, x, mask); }
+    // What the tokens of `queries` see of those of x.
+    Tensor operator()(const Tensor& queries, const Tensor& x, const Array* mask) const {
         return out_proj(
-            E::attention(q_proj(x), k_proj(x), v_proj(x), {.heads = heads, .mask = mask}));
+            E::attention(q_proj(queries), k_proj(x), v_proj(x), {.heads = heads, .mask = mask}));
     }
 
     template <class Self, class Visitor>
@@ -84,6 +91,19 @@ struct ClipEncoderLayer {
         return E::add(x, mlp(layer_norm2(x)));
     }
 
+    // One token of each of the batch, of what this makes: x [batch, tokens, hidden], positions
+    // [batch], mask [batch, 1, tokens] or null → [batch, hidden]. The other tokens are only looked
+    // at, which takes a sixth of a layer's work.
+    Tensor one_token(const Tensor& x, std::span<const std::int32_t> positions,
+                     const Array* mask) const {
+        const Shape shape = E::shape(x);
+        const Tensor h = layer_norm1(x);
+        const Tensor query = E::reshape(E::select_tokens(h, positions), {shape[0], 1, shape[2]});
+        const Tensor seen = E::reshape(self_attn(query, h, mask), {shape[0], shape[2]});
+        const Tensor token = E::add(E::select_tokens(x, positions), seen);
+        return E::add(token, mlp(layer_norm2(token)));
+    }
+
     template <class Self, class Visitor>
     static void visit(Self& self, Visitor&& visitor) {
         visitor("self_attn", self.self_attn);
@@ -100,17 +120,34 @@ struct ClipEncoder {
     std::vector<ClipEncoderLayer<E>> layers;
 
     explicit ClipEncoder(const ClipEncoderConfig& c) {
+        if (c.num_hidden_layers < 1)
+            throw ConfigError("an encoder of " + std::to_string(c.num_hidden_layers) +
+                              " layers; expected 1 or more");
         for (std::int64_t i = 0; i < c.num_hidden_layers; ++i) layers.emplace_back(c);
     }
 
+    // x [batch, tokens, hidden] → the same.
     Tensor operator()(Tensor x, const Array* mask) const {
-        for (const ClipEncoderLayer<E>& layer : layers) x = layer(x, mask);
-        return x;
+        return run(std::move(x), mask, layers.size());
+    }
+
+    // One token of each of the batch, all that an embedding is made of: as ClipEncoderLayer's
+    // one_token, with `token_mask` for what it sees in the last layer.
+    Tensor one_token(Tensor x, const Array* mask, std::span<const std::int32_t> positions,
+                     const Array* token_mask) const {
+        return layers.back().one_token(run(std::move(x), mask, layers.size() - 1), positions,
+                                       token_mask);
     }
 
     template <class Self, class Visitor>
     static void visit(Self& self, Visitor&& visitor) {
         visitor("layers", self.layers);
+    }
+
+private:
+    Tensor run(Tensor x, const Array* mask, std::size_t count) const {
+        for (std::size_t i = 0; i < count; ++i) x = layers[i](x, mask);
+        return x;
     }
 };
 

@@ -56,9 +56,10 @@ struct ClipImageEncoder {
             E::repeat(E::reshape(E::value(class_embedding), {1, 1, hidden}), batch);
         Tensor x = E::concatenate({query, tokens}, 1);  // [batch, 1 + patches, hidden]
         x = pre_layernorm(E::add(x, position_embedding(positions)));
-        x = encoder(x, nullptr);
-        const Tensor pooled = E::reshape(E::slice(x, 1, 0, 1), {batch, hidden});
-        return visual_projection(post_layernorm(pooled));
+        // The picture's embedding is the state at the class token, the first.
+        const std::vector<std::int32_t> first(static_cast<std::size_t>(batch));
+        return visual_projection(
+            post_layernorm(encoder.one_token(std::move(x), nullptr, first, nullptr)));
     }
 
     template <class Self, class Visitor>

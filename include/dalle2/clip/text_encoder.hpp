@@ -45,19 +45,21 @@ struct ClipTextEncoder {
     // The text's embedding is the state at its end-of-text token. Padding is not masked: being
     // behind that token, the causal mask hides it already.
     ClipTextOutput<E> operator()(const TokenBatch& text) const {
-        check(text);
-        const Array mask = causal_mask(text.tokens, std::numeric_limits<float>::lowest());
-        std::vector<std::int32_t> positions(static_cast<std::size_t>(text.tokens));
-        for (std::size_t i = 0; i < positions.size(); ++i)
-            positions[i] = static_cast<std::int32_t>(i);
-
-        Tensor x = E::reshape(token_embedding(text.ids),
-                              {text.batch, text.tokens, config.encoder.hidden_size});
-        x = E::add(x, position_embedding(positions));
-        const Tensor states = final_layer_norm(encoder(x, &mask));  // [batch, tokens, hidden]
+        const Array mask = causal(text);
+        const Tensor states = final_layer_norm(encoder(tokens(text), &mask));
         const Tensor pooled =
             E::select_tokens(states, end_of_text_positions(text));  // [batch, hidden]
         return {text_projection(pooled), states};
+    }
+
+    // The embedding alone, [batch, projection], for less: no other token goes through the last
+    // layer.
+    Tensor embedding(const TokenBatch& text) const {
+        Tensor x = tokens(text);
+        const std::vector<std::int32_t> ends = end_of_text_positions(text);
+        const Array mask = causal(text), end_mask = rows_of(mask, ends);
+        return text_projection(
+            final_layer_norm(encoder.one_token(std::move(x), &mask, ends, &end_mask)));
     }
 
     template <class Self, class Visitor>
@@ -70,6 +72,32 @@ struct ClipTextEncoder {
     }
 
 private:
+    static Array causal(const TokenBatch& text) {
+        return causal_mask(text.tokens, std::numeric_limits<float>::lowest());
+    }
+
+    // What the token at each position sees: [batch, 1, tokens].
+    static Array rows_of(const Array& mask, const std::vector<std::int32_t>& positions) {
+        const auto batch = static_cast<std::int64_t>(positions.size());
+        const std::int64_t count = shape_of(mask).back();
+        Array rows = make_array({batch, 1, count});
+        for (std::int64_t b = 0; b < batch; ++b)
+            std::copy_n(mask.data() + positions[static_cast<std::size_t>(b)] * count, count,
+                        rows.data() + b * count);
+        return rows;
+    }
+
+    // With their positions: [batch, tokens, hidden].
+    Tensor tokens(const TokenBatch& text) const {
+        check(text);
+        std::vector<std::int32_t> positions(static_cast<std::size_t>(text.tokens));
+        for (std::size_t i = 0; i < positions.size(); ++i)
+            positions[i] = static_cast<std::int32_t>(i);
+        const Tensor x = E::reshape(token_embedding(text.ids),
+                                    {text.batch, text.tokens, config.encoder.hidden_size});
+        return E::add(x, position_embedding(positions));
+    }
+
     void check(const TokenBatch& text) const {
         if (static_cast<std::int64_t>(text.ids.size()) != text.batch * text.tokens ||
             text.ids.empty())

@@ -76,7 +76,7 @@ struct ClipTowers {
             [&](std::int64_t first, std::int64_t end) {
                 const ProfileRegion region("text_encoder");
                 const std::vector<std::string> some(texts.begin() + first, texts.begin() + end);
-                return E::to_array((*text_encoder)(token_batch(tokenizer, some)).text_embedding);
+                return E::to_array(text_encoder->embedding(token_batch(tokenizer, some)));
             });
     }
 

@@ -16,6 +16,15 @@
 
 namespace dalle2 {
 
+namespace detail {
+
+inline TokenBatch some_tokens(std::int64_t batch, std::int64_t tokens) {
+    const auto count = static_cast<std::size_t>(batch * tokens);
+    return {batch, tokens, std::vector<std::int32_t>(count), std::vector<std::int32_t>(count, 1)};
+}
+
+}  // namespace detail
+
 // What one forward pass of a network does, nothing of it made before, for a batch of so many
 // samples, whose texts have so many tokens and whose pictures so many pixels a side. (Templates,
 // like model_cost, so that programs which do not ask do not pay for the compilation of every model
@@ -25,10 +34,19 @@ TraceLog trace_text_encoder(const ClipTextConfig& config, std::int64_t batch, st
                             std::int64_t bytes_per_element = 4) {
     TraceLog log(bytes_per_element);
     const TraceLog::Scope scope(log);
-    const auto count = static_cast<std::size_t>(batch * tokens);
     const ClipTextEncoder<E> text_encoder(config);
-    text_encoder(TokenBatch{batch, tokens, std::vector<std::int32_t>(count),
-                            std::vector<std::int32_t>(count, 1)});
+    text_encoder(detail::some_tokens(batch, tokens));
+    return log;
+}
+
+// Of the embedding alone, without the states of all tokens.
+template <std::same_as<Trace> E = Trace>
+TraceLog trace_text_embedding(const ClipTextConfig& config, std::int64_t batch, std::int64_t tokens,
+                              std::int64_t bytes_per_element = 4) {
+    TraceLog log(bytes_per_element);
+    const TraceLog::Scope scope(log);
+    const ClipTextEncoder<E> text_encoder(config);
+    text_encoder.embedding(detail::some_tokens(batch, tokens));
     return log;
 }
 

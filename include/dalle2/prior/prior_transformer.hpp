@@ -2,9 +2,12 @@
 // section 2.2; diffusers' PriorTransformer).
 #pragma once
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <dalle2/clip/token_batch.hpp>
+#include <dalle2/core/error.hpp>
 #include <dalle2/nn/attention_mask.hpp>
 #include <dalle2/nn/keys_and_values.hpp>
 #include <dalle2/nn/layers.hpp>
@@ -60,14 +63,26 @@ struct PriorBlock {
     Tensor operator()(Tensor x, const Array& mask, const KeysAndValues<E>* before,
                       std::vector<KeysAndValues<E>>* seen) const {
         const Tensor h = norm1(x);
-        KeysAndValues<E> visible = {attn1.to_k(h), attn1.to_v(h)};
-        if (before) visible = before->followed_by(visible);
-        const Tensor attended = E::attention(attn1.to_q(h), visible.keys, visible.values,
-                                             {.heads = heads, .mask = &mask});
+        KeysAndValues<E> visible = shown(h, before);
+        x = E::add(x, attend(h, visible, mask));
         if (seen) seen->push_back(std::move(visible));
-        x = E::add(x, attn1.to_out[0](attended));
-        return E::add(x, ff_out(E::activate(ff_in(norm3(x)), Activation::gelu)));
+        return E::add(x, perceptron(x));
     }
+
+    // The last of the tokens that this makes: x [batch, tokens, width], mask [batch, 1, keys] →
+    // [batch, 1, width]. The others are only looked at.
+    Tensor last_token(const Tensor& x, const Array& mask, const KeysAndValues<E>* before) const {
+        const auto last = [](const Tensor& all) {
+            const std::int64_t tokens = E::shape(all)[1];
+            return E::slice(all, 1, tokens - 1, tokens);
+        };
+        const Tensor h = norm1(x);
+        const Tensor token = E::add(last(x), attend(last(h), shown(h, before), mask));
+        return E::add(token, perceptron(token));
+    }
+
+    // What later tokens see of x, all that the last block has to make of a text.
+    KeysAndValues<E> shown(const Tensor& x) const { return shown(norm1(x), nullptr); }
 
     template <class Self, class Visitor>
     static void visit(Self& self, Visitor&& visitor) {
@@ -77,6 +92,21 @@ struct PriorBlock {
         visitor("ff.net.0.proj", self.ff_in);
         visitor("ff.net.2", self.ff_out);
     }
+
+private:
+    KeysAndValues<E> shown(const Tensor& h, const KeysAndValues<E>* before) const {
+        KeysAndValues<E> own = {attn1.to_k(h), attn1.to_v(h)};
+        return before ? before->followed_by(own) : own;
+    }
+
+    Tensor attend(const Tensor& queries, const KeysAndValues<E>& visible, const Array& mask) const {
+        return attn1.to_out[0](E::attention(attn1.to_q(queries), visible.keys, visible.values,
+                                            {.heads = heads, .mask = &mask}));
+    }
+
+    Tensor perceptron(const Tensor& x) const {
+        return ff_out(E::activate(ff_in(norm3(x)), Activation::gelu));
+    }
 };
 
 // What of the prior's work depends on the text alone. The attention is causal and the text stands
@@ -85,6 +115,7 @@ template <Engine E>
 struct PreparedText {
     std::vector<KeysAndValues<E>> seen;  // of the text's tokens, by each block
     Array mask;                          // [batch, 3, tokens + 4]: what the last three tokens see
+    Array last_mask;                     // [batch, 1, tokens + 4]: the last of them
 };
 
 template <Engine E>
@@ -120,6 +151,9 @@ struct PriorTransformer {
           encoder_hidden_states_proj(c.embedding_dim, width),
           norm_out(width),
           proj_to_clip_embeddings(width, c.embedding_dim) {
+        if (c.num_layers < 1)
+            throw ConfigError("a prior of " + std::to_string(c.num_layers) +
+                              " layers; expected 1 or more");
         for (std::int64_t i = 0; i < c.num_layers; ++i)
             transformer_blocks.emplace_back(width, c.num_attention_heads);
     }
@@ -165,18 +199,23 @@ struct PriorTransformer {
                             std::span<const std::int32_t> keep, std::int64_t first_rows = 1) const {
         const std::int64_t batch = E::shape(text_states)[0], tokens = E::shape(text_states)[1];
         PreparedText<E> prepared;
-        run_blocks(text_tokens(text_embedding, text_states),
-                   attention_mask(keep, batch, 0, tokens + 1, tokens + 1), {}, &prepared.seen);
+        const Tensor h =
+            run_blocks(text_tokens(text_embedding, text_states),
+                       attention_mask(keep, batch, 0, tokens + 1, tokens + 1), {}, &prepared.seen);
+        prepared.seen.push_back(transformer_blocks.back().shown(h));
         for (KeysAndValues<E>& seen : prepared.seen) seen = repeat_first(seen, first_rows);
-        prepared.mask = attention_mask(repeat_first(keep, batch, first_rows),
-                                       batch + first_rows - 1, tokens + 1, 3, tokens + 4);
+        const std::vector<std::int32_t> all = repeat_first(keep, batch, first_rows);
+        const std::int64_t rows = batch + first_rows - 1;
+        prepared.mask = attention_mask(all, rows, tokens + 1, 3, tokens + 4);
+        prepared.last_mask = attention_mask(all, rows, tokens + 3, 1, tokens + 4);
         return prepared;
     }
 
     // The clean image embedding, predicted from a noisy one: x [batch, embedding], in the prior's
     // normalised space; time [batch, width]; → [batch, embedding].
     Tensor operator()(const Tensor& x, const Tensor& time, const PreparedText<E>& text) const {
-        return answer(run_blocks(step_tokens(x, time), text.mask, text.seen));
+        return answer(run_blocks(step_tokens(x, time), text.mask, text.seen), text.last_mask,
+                      &text.seen.back());
     }
 
     // The same with everything in one: a timestep for each of the batch, and the text as above.
@@ -186,7 +225,8 @@ struct PriorTransformer {
         const std::int64_t batch = E::shape(text_states)[0], tokens = E::shape(text_states)[1];
         const Tensor h = E::concatenate(
             {text_tokens(text_embedding, text_states), step_tokens(x, prepare(timesteps))}, 1);
-        return answer(run_blocks(h, attention_mask(keep, batch, 0, tokens + 4, tokens + 4)));
+        return answer(run_blocks(h, attention_mask(keep, batch, 0, tokens + 4, tokens + 4)),
+                      attention_mask(keep, batch, tokens + 3, 1, tokens + 4));
     }
 
     template <class Self, class Visitor>
@@ -208,20 +248,21 @@ private:
     // [batch, width] → [batch, 1, width].
     Tensor as_tokens(const Tensor& x) const { return E::reshape(x, {E::shape(x)[0], 1, width}); }
 
-    // h [batch, tokens, width]; `before` (empty: nothing) is what each block sees of the tokens
-    // before these, and `seen` collects what it shows to later ones.
+    // All blocks but the last, of whose output only one token counts. h [batch, tokens, width];
+    // `before` (empty: nothing) is what each block sees of the tokens before these, and `seen`
+    // collects what it shows to later ones.
     Tensor run_blocks(Tensor h, const Array& mask, const std::vector<KeysAndValues<E>>& before = {},
                       std::vector<KeysAndValues<E>>* seen = nullptr) const {
-        for (std::size_t i = 0; i < transformer_blocks.size(); ++i)
+        for (std::size_t i = 0; i + 1 < transformer_blocks.size(); ++i)
             h = transformer_blocks[i](h, mask, before.empty() ? nullptr : &before.at(i), seen);
         return h;
     }
 
-    // The last token of h, as an embedding.
-    Tensor answer(const Tensor& h) const {
-        const Shape shape = E::shape(h);
-        const Tensor last = E::slice(norm_out(h), 1, shape[1] - 1, shape[1]);
-        return proj_to_clip_embeddings(E::reshape(last, {shape[0], width}));
+    // The last token of what the last block makes of h, as an embedding.
+    Tensor answer(const Tensor& h, const Array& mask,
+                  const KeysAndValues<E>* before = nullptr) const {
+        const Tensor last = transformer_blocks.back().last_token(h, mask, before);
+        return proj_to_clip_embeddings(E::reshape(norm_out(last), {E::shape(h)[0], width}));
     }
 
     // [batch, queries, keys], for the tokens from `first` on: causal, and padding hidden.

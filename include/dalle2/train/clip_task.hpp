@@ -48,7 +48,7 @@ public:
     Metrics gradients(std::uint64_t first, std::int64_t count, double share) {
         const SampleBatch batch =
             read_batch(source_, first, count, image_encoder.config.image_size);
-        const auto text = text_encoder(tokens_(batch.captions)).text_embedding;
+        const auto text = text_encoder.embedding(tokens_(batch.captions));
         const auto image = image_encoder(E::from_array(batch.pictures));
         const double log_scale = std::min<double>(static_cast<double>(logit_scale.values()[0]),
                                                   std::log(options_.largest_scale));
