@@ -284,7 +284,8 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
         return plan.w + panel * plan.panel_stride + tap * t.w_tap_stride + k * panel_width;
     };
     auto* y = plan.y + ((first_picture * plan.out_height + first_row) * plan.out_width) * plan.out_channels;
-    for (int64 panel = group * plan.panels_per_group; panel < end;) {
+    const int64 first_panel = group * plan.panels_per_group;
+    for (int64 panel = first_panel; panel < end;) {
         const int64 count = next_panels(end - panel, most_panels(pixels)), tile_rows = rows_of_panels[count];
         const auto kernel = gemm_tile_of<T, X>(count);
         const int64 column = panel * panel_width;
@@ -301,15 +302,18 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                 t.steps = std::min(plan.run_per_chunk, plan.run - k) / step;
                 t.x_offset = tap * row_stride + k;
                 t.w = weights_at(panel, tap, k);
-                // Each tile fetches its part of the weights after these.
+                // Each tile fetches its part of the weights after these; with the first panel the next tile's rows, which a
+                // linear layer has not read before.
                 const T* next = nullptr;
-                int64 tile_share = 0;
+                int64 tile_share = 0, weights_stride = 0;
+                const bool fetches_rows = in_assembly<T> && !plan.copied && panel == first_panel && plan.kernel_height == 1 &&
+                                          plan.run == plan.channels && plan.run <= plan.run_per_chunk;
                 t.ahead = nullptr;
                 if constexpr (in_assembly<T>) {
                     const int64 tiles = (pixels + tile_rows - 1) / tile_rows;
-                    t.ahead_stride = (bytes_per_fetch<T> + tiles - 1) / tiles;
+                    weights_stride = (bytes_per_fetch<T> + tiles - 1) / tiles;
                     const int64 bytes = t.taps * t.steps * step * panel_width * static_cast<int64>(sizeof(T));
-                    tile_share = bytes / bytes_per_fetch<T> * t.ahead_stride;
+                    tile_share = bytes / bytes_per_fetch<T> * weights_stride;
                     if (k + plan.run_per_chunk < plan.run)
                         next = weights_at(panel, tap, k + plan.run_per_chunk);
                     else if (tap + plan.taps_per_chunk < plan.kernel_height)
@@ -325,7 +329,13 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                     t.valid_rows = std::min(tile_rows, pixels - m);
                     t.partial = partial + (plan.chunked() ? m * t.partial_stride : 0);
                     t.y = last ? y + m * plan.out_channels + column : nullptr;
-                    if (next != nullptr) t.ahead = reinterpret_cast<const char*>(next) + m / tile_rows * tile_share;
+                    if (fetches_rows && m + tile_rows < pixels) {
+                        t.ahead = reinterpret_cast<const char*>(rows[m + tile_rows] + t.x_offset);
+                        t.ahead_stride = tile_rows * static_cast<int64>(sizeof(X)) * inputs_per_fetch;
+                    } else if (next != nullptr) {
+                        t.ahead = reinterpret_cast<const char*>(next) + m / tile_rows * tile_share;
+                        t.ahead_stride = weights_stride;
+                    }
                     kernel(t);
                 }
             }
