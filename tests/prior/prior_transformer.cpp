@@ -36,3 +36,9 @@ TEST_CASE_TEMPLATE("A step from the prepared text is the whole network's output"
             CHECK(found.data()[i] == doctest::Approx(expected.data()[i]).epsilon(1e-4));
     }
 }
+
+TEST_CASE("a prior without layers is refused") {
+    const PriorConfig config{
+        .embedding_dim = 8, .num_attention_heads = 1, .attention_head_dim = 8, .num_layers = 0};
+    CHECK_THROWS_AS(PriorTransformer<Reference>{config}, ConfigError);
+}

@@ -23,6 +23,15 @@ inline TokenBatch some_tokens(std::int64_t batch, std::int64_t tokens) {
     return {batch, tokens, std::vector<std::int32_t>(count), std::vector<std::int32_t>(count, 1)};
 }
 
+// The costs of what `run` does.
+template <class Run>
+TraceLog traced(std::int64_t bytes_per_element, Run&& run) {
+    TraceLog log(bytes_per_element);
+    const TraceLog::Scope scope(log);
+    run();
+    return log;
+}
+
 }  // namespace detail
 
 // What one forward pass of a network does, nothing of it made before, for a batch of so many
@@ -32,76 +41,66 @@ inline TokenBatch some_tokens(std::int64_t batch, std::int64_t tokens) {
 template <std::same_as<Trace> E = Trace>
 TraceLog trace_text_encoder(const ClipTextConfig& config, std::int64_t batch, std::int64_t tokens,
                             std::int64_t bytes_per_element = 4) {
-    TraceLog log(bytes_per_element);
-    const TraceLog::Scope scope(log);
-    const ClipTextEncoder<E> text_encoder(config);
-    text_encoder(detail::some_tokens(batch, tokens));
-    return log;
+    return detail::traced(bytes_per_element,
+                          [&] { ClipTextEncoder<E>{config}(detail::some_tokens(batch, tokens)); });
 }
 
 // Of the embedding alone, without the states of all tokens.
 template <std::same_as<Trace> E = Trace>
 TraceLog trace_text_embedding(const ClipTextConfig& config, std::int64_t batch, std::int64_t tokens,
                               std::int64_t bytes_per_element = 4) {
-    TraceLog log(bytes_per_element);
-    const TraceLog::Scope scope(log);
-    const ClipTextEncoder<E> text_encoder(config);
-    text_encoder.embedding(detail::some_tokens(batch, tokens));
-    return log;
+    return detail::traced(bytes_per_element, [&] {
+        ClipTextEncoder<E>{config}.embedding(detail::some_tokens(batch, tokens));
+    });
 }
 
 template <std::same_as<Trace> E = Trace>
 TraceLog trace_image_encoder(const ClipImageConfig& config, std::int64_t batch,
                              std::int64_t bytes_per_element = 4) {
-    TraceLog log(bytes_per_element);
-    const TraceLog::Scope scope(log);
-    const ClipImageEncoder<E> image_encoder(config);
-    image_encoder(E::tensor({batch, config.image_size, config.image_size, 3}));
-    return log;
+    return detail::traced(bytes_per_element, [&] {
+        ClipImageEncoder<E>{config}(E::tensor({batch, config.image_size, config.image_size, 3}));
+    });
 }
 
 template <std::same_as<Trace> E = Trace>
 TraceLog trace_prior(const PriorConfig& config, std::int64_t batch, std::int64_t tokens,
                      std::int64_t bytes_per_element = 4) {
-    TraceLog log(bytes_per_element);
-    const TraceLog::Scope scope(log);
-    const auto embedding = E::tensor({batch, config.embedding_dim});
-    const PriorTransformer<E> prior(config);
-    prior(embedding, std::vector<double>(static_cast<std::size_t>(batch), 999.0), embedding,
-          E::tensor({batch, tokens, config.embedding_dim}),
-          std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1));
-    return log;
+    return detail::traced(bytes_per_element, [&] {
+        const auto embedding = E::tensor({batch, config.embedding_dim});
+        const PriorTransformer<E> prior(config);
+        prior(embedding, std::vector<double>(static_cast<std::size_t>(batch), 999.0), embedding,
+              E::tensor({batch, tokens, config.embedding_dim}),
+              std::vector<std::int32_t>(static_cast<std::size_t>(batch * tokens), 1));
+    });
 }
 
 template <std::same_as<Trace> E = Trace>
 TraceLog trace_text_projection(const TextProjectionConfig& config, std::int64_t batch,
                                std::int64_t tokens, std::int64_t bytes_per_element = 4) {
-    TraceLog log(bytes_per_element);
-    const TraceLog::Scope scope(log);
-    const auto embedding = E::tensor({batch, config.clip_embeddings_dim});
-    const TextProjection<E> projection(config);
-    projection(embedding, embedding, E::tensor({batch, tokens, config.clip_embeddings_dim}));
-    return log;
+    return detail::traced(bytes_per_element, [&] {
+        const auto embedding = E::tensor({batch, config.clip_embeddings_dim});
+        const TextProjection<E> projection(config);
+        projection(embedding, embedding, E::tensor({batch, tokens, config.clip_embeddings_dim}));
+    });
 }
 
 // A decoder's or an upsampler's; context_tokens count for the former alone.
 template <std::same_as<Trace> E = Trace>
 TraceLog trace_unet(const UNetConfig& config, std::int64_t batch, std::int64_t size,
                     std::int64_t context_tokens = 0, std::int64_t bytes_per_element = 4) {
-    TraceLog log(bytes_per_element);
-    const TraceLog::Scope scope(log);
-    const UNet<E> unet(config);
-    const auto picture = E::tensor({batch, size, size, config.in_channels});
-    const std::vector<double> times(static_cast<std::size_t>(batch), 999.0);
-    if (config.context_width == 0) {
-        unet(picture, times);
-        return log;
-    }
-    const auto context = E::tensor({batch, context_tokens, config.context_width});
-    const auto time = E::tensor({batch, added_time_width(config)});
-    const std::vector<std::int32_t> keep(static_cast<std::size_t>(batch * context_tokens), 1);
-    unet(picture, times, &time, {.tokens = &context, .keep = keep});
-    return log;
+    return detail::traced(bytes_per_element, [&] {
+        const UNet<E> unet(config);
+        const auto picture = E::tensor({batch, size, size, config.in_channels});
+        const std::vector<double> times(static_cast<std::size_t>(batch), 999.0);
+        if (config.context_width == 0) {
+            unet(picture, times);
+            return;
+        }
+        const auto context = E::tensor({batch, context_tokens, config.context_width});
+        const auto time = E::tensor({batch, added_time_width(config)});
+        const std::vector<std::int32_t> keep(static_cast<std::size_t>(batch * context_tokens), 1);
+        unet(picture, times, &time, {.tokens = &context, .keep = keep});
+    });
 }
 
 // What a network does in a diffusion: what it makes once for all steps, and one step.
