@@ -48,6 +48,7 @@ struct GemmTile {
     int64 y_stride;
     int64 valid_rows, columns;  // of the tile's own, those that are wanted
     const float* bias;          // of the first column; may be null
+    bool bypasses;              // see ConvPlan
     // What later calls read, which this one may fetch into a cache, and how many bytes lie between
     // one fetch and the next. Null: none.
     const char* ahead = nullptr;
@@ -82,20 +83,22 @@ struct ConvProblem {
 // Output pixels are cut into blocks: several small pictures, or a strip of rows of a large one. A
 // task is a block and a group of panels. Its pixels' windows lie in a padded copy of the block's
 // part of x (or in x itself where nothing is padded or spread), so that one pointer per pixel and
-// one stride find all of them. The sum of one output is cut into chunks whose weights stay in the
-// second-level cache; the cut depends on the layer and on the instruction set alone.
+// one stride find all of them. The sum of one output is cut into chunks whose weights stay in a
+// cache, the second-level one or, for a matrix unit, the first; the cut depends on the layer and on
+// the instruction set alone.
 template <class T>
 struct ConvPlan : ConvProblem<T> {
     static constexpr int64 most_rows = most_tile_rows;
-    static constexpr int64 copy_bytes = 384 * 1024;
 
     int64 factor_size;  // bytes of a number of x as it meets the weights
     int64 chunk;        // of a sum, in elements: so long that its weights stay in a cache
-    bool spreads_rows;  // whether micro-kernels suffer from rows that meet in few sets of a cache
+    bool has_tiles;     // whether a matrix unit multiplies
     bool copied;
     int64 pixel_stride;  // from a pixel to the next, in x or in the copy
     int64 pictures_per_block, rows_per_strip, strips, blocks, panels_per_group, groups;
     int64 taps_per_chunk, run_per_chunk;
+    int64 run_per_pass;  // so much of it for all panels, before more of it
+    bool bypasses;       // whether results go to memory past the caches
     // Of a task: row pointers, ranges of rows (of int8 alone), partial sums, copy.
     int64 ranges_at, partial_at, copy_at, scratch_bytes;
 
@@ -103,6 +106,12 @@ struct ConvPlan : ConvProblem<T> {
     // Whether sums are begun by one call of the micro-kernel and finished by another.
     bool chunked() const {
         return run_per_chunk < this->run || taps_per_chunk < this->kernel_height;
+    }
+    bool in_passes() const { return run_per_pass < this->run; }
+    // Whether an output pixel comes from one pixel alone, each from its own, as in a linear layer.
+    bool pointwise() const {
+        return this->kernel_height * this->kernel_width * this->stride == 1 && this->pad_y == 0 &&
+               this->pad_x == 0;
     }
 };
 
@@ -131,6 +140,26 @@ inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pict
     pad(first_picture, to, pair_size<T>);  // what the last pair of an odd run may touch
 }
 
+// The pixels of a block, at most: enough blocks to keep the threads busy to the end, none so large
+// that its copy leaves the cache; but where weights are many, blocks large enough to make reading
+// them worth while. (A matrix unit suffers most: it takes 512 KB from the second level in the time
+// of 40 KB from the third.)
+template <class T>
+int64 most_pixels(const ConvPlan<T>& plan, int64 threads) {
+    constexpr int64 kilobyte = 1024;
+    const int64 bytes = plan.channels * plan.stride * plan.stride * plan.factor_size;
+    int64 least = 96, most = 512;
+    if (plan.has_tiles) {
+        least = plan.pointwise() ? 128 : 256;
+        const int64 block_bytes = (plan.pointwise() ? 512 : 1024) * kilobyte;
+        most = std::clamp<int64>(block_bytes / bytes, least, most);
+    } else if (!plan.chunked()) {
+        most = std::clamp<int64>(384 * kilobyte / bytes, 256, 1024);
+    }
+    const int64 total = plan.batch * plan.out_height * plan.out_width;
+    return std::min(most, std::max<int64>(least, total / (threads * 4)));
+}
+
 // Cuts the convolution whose sizes are already in `plan` for the given number of threads.
 template <class T>
 void divide(ConvPlan<T>& plan, int64 threads) {
@@ -152,14 +181,17 @@ void divide(ConvPlan<T>& plan, int64 threads) {
                                   : std::max<int64>(1, plan.chunk / plan.run);
     }
 
-    // Enough blocks to keep the threads busy to the end, none so large that its copy leaves the
-    // cache; but where weights are many, blocks large enough to make reading them worth while.
-    const int64 bytes_per_pixel = plan.channels * plan.stride * plan.stride * plan.factor_size;
-    int64 most =
-        plan.chunked() ? 512 : std::clamp<int64>(plan.copy_bytes / bytes_per_pixel, 256, 1024);
-    most = std::min(most, std::max<int64>(96, total / (threads * 4)));
+    const int64 most = most_pixels(plan, threads);
     if (pixels <= most) {
         plan.pictures_per_block = std::max<int64>(1, most / pixels);
+        if (plan.has_tiles) {
+            // Of about the same size: to read the weights for a few rows takes as long as for many.
+            const int64 parts = std::max<int64>(1, (total + most / 2) / most);
+            plan.pictures_per_block = (plan.batch + parts - 1) / parts;
+            if (pixels == 1)
+                plan.pictures_per_block = (plan.pictures_per_block + plan.most_rows - 1) /
+                                          plan.most_rows * plan.most_rows;
+        }
         plan.rows_per_strip = plan.out_height;
     } else {
         plan.pictures_per_block = 1;
@@ -182,12 +214,25 @@ void divide(ConvPlan<T>& plan, int64 threads) {
     const int64 block_pixels =
         plan.pictures_per_block * plan.rows_per_strip * plan.out_width + plan.most_rows;
 
-    // Where the copy serves many panels.
+    // Rows that are too long for the second-level cache meet the weights part by part.
+    plan.run_per_pass = plan.run;
+    if (plan.has_tiles && plan.pointwise()) {
+        constexpr int64 most_bytes = 1 << 20;
+        const auto parts = [](int64 all, int64 part) { return (all + part - 1) / part; };
+        const int64 passes = parts(block_pixels * plan.run * plan.factor_size, most_bytes);
+        plan.run_per_pass = parts(parts(plan.run, plan.run_per_chunk), passes) * plan.run_per_chunk;
+    }
+    // A matrix unit is done with its sums before caches have taken results that they cannot keep.
+    constexpr int64 most_kept_bytes = 8 << 20;
+    plan.bypasses =
+        plan.has_tiles &&
+        total * plan.out_channels * static_cast<int64>(sizeof(*plan.y)) >= most_kept_bytes;
+
+    // Rows at multiples of a power of two meet in few sets of a cache, from which a matrix unit
+    // suffers most: they are spread where the copy serves many panels.
     plan.pixel_stride = plan.channels;
-    const bool pointwise = plan.kernel_height * plan.kernel_width * plan.stride == 1 &&
-                           plan.pad_y == 0 && plan.pad_x == 0;
     const int64 row_bytes = plan.channels * plan.factor_size;
-    if (plan.spreads_rows && pointwise && row_bytes % 1024 == 0 &&
+    if (plan.has_tiles && plan.pointwise() && row_bytes % 1024 == 0 &&
         (plan.copied || (plan.panels_per_group >= 16 && block_pixels * row_bytes <= 2 << 20))) {
         plan.copied = true;
         plan.pixel_stride += 64 / plan.factor_size;
@@ -197,8 +242,10 @@ void divide(ConvPlan<T>& plan, int64 threads) {
         plan.ranges_at + (std::is_same_v<T, std::int8_t>
                               ? aligned(block_pixels * static_cast<int64>(sizeof(ByteRange)))
                               : 0);
-    plan.copy_at = plan.partial_at + (plan.chunked() ? block_pixels : plan.most_rows) *
-                                         most_tile_columns * static_cast<int64>(sizeof(float));
+    const int64 partial_columns = plan.in_passes() ? plan.panels_per_group * panel_width : 0;
+    plan.copy_at = plan.partial_at + (plan.chunked() ? block_pixels : 2 * plan.most_rows) *
+                                         std::max(partial_columns, most_tile_columns) *
+                                         static_cast<int64>(sizeof(float));
     const int64 copy_elements =
         plan.pictures_per_block * ((plan.rows_per_strip - 1) * plan.stride + plan.kernel_height) *
         ((plan.out_width - 1) * plan.stride + plan.kernel_width) * plan.pixel_stride;

@@ -54,7 +54,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
         const VectorKernels<T> kernels = vector_kernels<T>();
         plan.factor_size = kernels.factor_size;
         plan.chunk = kernels.chunk;
-        plan.spreads_rows = kernels.spreads_rows;
+        plan.has_tiles = kernels.has_tiles;
         divide(plan, thread_count());
         return run(plan, kernels.conv_task);
     }

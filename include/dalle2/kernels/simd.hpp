@@ -38,7 +38,7 @@ struct VectorKernels {
     int64 factor_size;  // bytes of what x is when it meets weights of type T
     int64 whole_rows;   // so many rows are whole calls of all micro-kernels
     int64 chunk;        // of a sum: see ConvPlan
-    bool spreads_rows;
+    bool has_tiles;
     int64 winograd_bytes, winograd_tiles;  // of a block: see WinogradPlan
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
     void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);
@@ -92,7 +92,7 @@ using Int8WinogradTask = void (*)(const WinogradPlan<bfloat16, std::int8_t>&, in
 template <>
 struct VectorKernels<std::int8_t> {
     int64 factor_size, chunk;
-    bool spreads_rows;
+    bool has_tiles;
     void (*conv_task)(const ConvPlan<std::int8_t>&, int64 task, char* scratch);
     Extremes (*extremes)(int64 n, const bfloat16* x);
     void (*pack_task)(const float* w, const PackedLayout<std::int8_t>&, int64 panel,

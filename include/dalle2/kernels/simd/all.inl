@@ -15,7 +15,7 @@ VectorKernels<T> table() {
     return {.factor_size = sizeof(Factor<T>),
             .whole_rows = whole_rows,
             .chunk = chunk_bytes / sizeof(T),
-            .spreads_rows = DALLE2_HAVE_AMX,
+            .has_tiles = DALLE2_HAVE_AMX,
             .winograd_bytes = winograd_bytes,
             .winograd_tiles = winograd_tiles,
             .conv_task = conv_task<T>,

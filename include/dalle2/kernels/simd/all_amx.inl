@@ -13,7 +13,7 @@ VectorKernels<T> table() {
     VectorKernels<T> kernels = avx512_bf16::table<T>();
     kernels.whole_rows = whole_rows;
     kernels.chunk = chunk_bytes / sizeof(T);
-    kernels.spreads_rows = true;
+    kernels.has_tiles = true;
     kernels.conv_task = conv_task<T>;
     kernels.winograd_task = winograd_task<T, T>;
     kernels.attention_task = attention_task<T>;

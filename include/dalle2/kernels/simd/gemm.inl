@@ -100,20 +100,35 @@ struct ColumnTerms<std::int8_t> {
     }
 };
 
+// Whether `columns` of each row are a line of the caches.
+template <class Y>
+DALLE2_INLINE bool is_one_line(const Y* y, int64 stride, int64 columns) {
+    constexpr int64 line = 64 / static_cast<int64>(sizeof(Y));
+    return columns == line && stride % line == 0 && reinterpret_cast<std::uintptr_t>(y) % 64 == 0;
+}
+
 // y of the rows and columns that are wanted, from the tile's sums. (Apart from gemm_tile, so that it is compiled once, not for
-// each number of rows.)
+// each number of rows. Row by row, so that a line of y is whole before the next one may take its place in a cache.)
 template <class T, class X, class Y>
 DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
     // (Kept here: the compiler has to think that a store of y changes t.)
-    const int64 columns = t.columns, valid_rows = t.valid_rows, partial_stride = t.partial_stride, y_stride = t.y_stride;
-    for (int column = 0; column < columns; column += lanes) {
-        const Left left = {columns - column};
-        const ColumnTerms<T> terms(t, column, left);
-        const auto* sums = t.partial + column;
-        auto* to = t.y + column;
-        for (int row = 0; row < valid_rows; ++row, sums += partial_stride, to += y_stride)
-            store(to, terms.result(t, row, load(sums)), left);
-    }
+    const GemmTile<T, X, Y> tile = t;
+    const auto* sums = tile.partial;
+    auto* to = tile.y;
+    const auto result = [&](int row, int column) DALLE2_LAMBDA {
+        return ColumnTerms<T>(tile, column, {tile.columns - column}).result(tile, row, load(sums + column));
+    };
+#if DALLE2_HAVE_AMX
+    if constexpr (std::is_same_v<Y, bfloat16>)
+        if (tile.bypasses && is_one_line(to, tile.y_stride, tile.columns)) {
+            for (int row = 0; row < tile.valid_rows; ++row, sums += tile.partial_stride, to += tile.y_stride)
+                store_line(to, result(row, 0), result(row, lanes));
+            return;
+        }
+#endif
+    for (int row = 0; row < tile.valid_rows; ++row, sums += tile.partial_stride, to += tile.y_stride)
+        for (int column = 0; column < tile.columns; column += lanes)
+            store(to + column, result(row, column), Left{tile.columns - column});
 }
 
 // The lines that finish_tile will write, fetched while the sums are made: where they are not in a cache, products of some
@@ -128,10 +143,13 @@ DALLE2_INLINE void fetch_results(const GemmTile<T, X, Y>& t) {
 // faster where that comes from memory.
 template <class T>
 inline constexpr bool in_assembly = sums_in_assembly && std::is_same_v<Factor<T>, float>;
-// The inputs between two fetches, and the bytes of weights.
-inline constexpr int64 inputs_per_fetch = 4;
+// As is what a matrix unit multiplies. The inputs between two fetches, and the bytes of a panel's weights.
 template <class T>
-inline constexpr int64 bytes_per_fetch = inputs_per_fetch * panel_width * static_cast<int64>(sizeof(T));
+inline constexpr bool fetches_ahead = in_assembly<T> || DALLE2_HAVE_AMX;
+template <class T>
+inline constexpr int64 inputs_per_fetch = DALLE2_HAVE_AMX ? 16 * pair_size<T> : 4;
+template <class T>
+inline constexpr int64 bytes_per_fetch = inputs_per_fetch<T> * panel_width * static_cast<int64>(sizeof(T));
 
 // The sums over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs.
 template <class T, class X, class Y, int Rows, int Panels>
@@ -279,66 +297,95 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     t.w_tap_stride = plan.run * panel_width;
     t.panel_stride = plan.panel_stride;
     t.y_stride = plan.out_channels;
+    t.bypasses = plan.bypasses;
     const int64 end = std::min(plan.panels, (group + 1) * plan.panels_per_group);
     const auto weights_at = [&](int64 panel, int64 tap, int64 k) DALLE2_LAMBDA {
         return plan.w + panel * plan.panel_stride + tap * t.w_tap_stride + k * panel_width;
     };
     auto* y = plan.y + ((first_picture * plan.out_height + first_row) * plan.out_width) * plan.out_channels;
     const int64 first_panel = group * plan.panels_per_group;
-    for (int64 panel = first_panel; panel < end;) {
-        const int64 count = next_panels(end - panel, most_panels(pixels)), tile_rows = rows_of_panels[count];
-        const auto kernel = gemm_tile_of<T, X>(count);
-        const int64 column = panel * panel_width;
-        t.columns = std::min(plan.out_channels - column, count * panel_width);
-        t.bias = plan.bias ? plan.bias + column : nullptr;
-        if constexpr (std::is_same_v<T, std::int8_t>) {
-            t.column_scales = plan.column_scales + column;
-            t.column_sums = plan.column_sums + column;
-        }
-        t.partial_stride = count * panel_width;
-        for (int64 tap = 0; tap < plan.kernel_height; tap += plan.taps_per_chunk)
-            for (int64 k = 0; k < plan.run; k += plan.run_per_chunk) {
-                t.taps = std::min(plan.taps_per_chunk, plan.kernel_height - tap);
-                t.steps = std::min(plan.run_per_chunk, plan.run - k) / step;
-                t.x_offset = tap * row_stride + k;
-                t.w = weights_at(panel, tap, k);
-                // Each tile fetches its part of the weights after these; with the first panel the next tile's rows, which a
-                // linear layer has not read before.
-                const T* next = nullptr;
-                int64 tile_share = 0, weights_stride = 0;
-                const bool fetches_rows = in_assembly<T> && !plan.copied && panel == first_panel && plan.kernel_height == 1 &&
-                                          plan.run == plan.channels && plan.run <= plan.run_per_chunk;
-                t.ahead = nullptr;
-                if constexpr (in_assembly<T>) {
-                    const int64 tiles = (pixels + tile_rows - 1) / tile_rows;
-                    weights_stride = (bytes_per_fetch<T> + tiles - 1) / tiles;
-                    const int64 bytes = t.taps * t.steps * step * panel_width * static_cast<int64>(sizeof(T));
-                    tile_share = bytes / bytes_per_fetch<T> * weights_stride;
-                    if (k + plan.run_per_chunk < plan.run)
-                        next = weights_at(panel, tap, k + plan.run_per_chunk);
-                    else if (tap + plan.taps_per_chunk < plan.kernel_height)
-                        next = weights_at(panel, tap + plan.taps_per_chunk, 0);
-                    else if (panel + count < end)
-                        next = weights_at(panel + count, 0, 0);
-                }
-                t.add_to_partial = tap > 0 || k > 0;
-                const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
-                for (int64 m = 0; m < pixels; m += tile_rows) {
-                    t.rows = rows + m;
-                    t.row_ranges = ranges + m;
-                    t.valid_rows = std::min(tile_rows, pixels - m);
-                    t.partial = partial + (plan.chunked() ? m * t.partial_stride : 0);
-                    t.y = last ? y + m * plan.out_channels + column : nullptr;
-                    if (fetches_rows && m + tile_rows < pixels) {
-                        t.ahead = reinterpret_cast<const char*>(rows[m + tile_rows] + t.x_offset);
-                        t.ahead_stride = tile_rows * static_cast<int64>(sizeof(X)) * inputs_per_fetch;
-                    } else if (next != nullptr) {
-                        t.ahead = reinterpret_cast<const char*>(next) + m / tile_rows * tile_share;
-                        t.ahead_stride = weights_stride;
-                    }
-                    kernel(t);
-                }
+    // Where a matrix unit multiplies, vectors make results of one tile's sums while it makes those of the next.
+    constexpr bool finishes_later = DALLE2_HAVE_AMX;
+    GemmTile<T, X> before{};
+    int64 turn = 0;
+    for (int64 pass = 0; pass < plan.run; pass += plan.run_per_pass) {
+        const int64 pass_end = std::min(plan.run, pass + plan.run_per_pass);
+        for (int64 panel = first_panel; panel < end;) {
+            const int64 count = next_panels(end - panel, most_panels(pixels)), tile_rows = rows_of_panels[count];
+            const auto kernel = gemm_tile_of<T, X>(count);
+            const int64 column = panel * panel_width;
+            t.columns = std::min(plan.out_channels - column, count * panel_width);
+            t.bias = plan.bias ? plan.bias + column : nullptr;
+            if constexpr (std::is_same_v<T, std::int8_t>) {
+                t.column_scales = plan.column_scales + column;
+                t.column_sums = plan.column_sums + column;
             }
-        panel += count;
+            t.partial_stride = count * panel_width;
+            const int64 sums_per_column = plan.in_passes() ? pixels + ConvPlan<T>::most_rows : 0;
+            auto* const sums = partial + (panel - first_panel) * panel_width * sums_per_column;
+            const int64 tiles = (pixels + tile_rows - 1) / tile_rows;
+            for (int64 tap = 0; tap < plan.kernel_height; tap += plan.taps_per_chunk)
+                for (int64 k = pass; k < pass_end; k += plan.run_per_chunk) {
+                    t.taps = std::min(plan.taps_per_chunk, plan.kernel_height - tap);
+                    t.steps = std::min(plan.run_per_chunk, plan.run - k) / step;
+                    t.x_offset = tap * row_stride + k;
+                    t.w = weights_at(panel, tap, k);
+                    // Each tile fetches its part of the weights after these; with the first panel the next tile's rows,
+                    // which a linear layer has not read before.
+                    const T* next = nullptr;
+                    int64 tile_share = 0, weights_stride = 0;
+                    const bool fetches_rows = in_assembly<T> && !plan.copied && panel == first_panel &&
+                                              plan.kernel_height == 1 && plan.run == plan.channels &&
+                                              plan.run <= plan.run_per_chunk;
+                    t.ahead = nullptr;
+                    if constexpr (fetches_ahead<T>) {
+                        constexpr int64 unit = DALLE2_HAVE_AMX ? 64 : 1;
+                        weights_stride = ((bytes_per_fetch<T> + tiles - 1) / tiles + unit - 1) / unit * unit;
+                        const int64 bytes = t.taps * t.steps * step * panel_width * static_cast<int64>(sizeof(T));
+                        tile_share = bytes / bytes_per_fetch<T> * weights_stride;
+                        if (k + plan.run_per_chunk < pass_end)
+                            next = weights_at(panel, tap, k + plan.run_per_chunk);
+                        else if (tap + plan.taps_per_chunk < plan.kernel_height)
+                            next = weights_at(panel, tap + plan.taps_per_chunk, pass);
+                        else if (panel + count < end)
+                            next = weights_at(panel + count, 0, pass);
+                    }
+                    t.add_to_partial = tap > 0 || k > 0;
+                    const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
+                    for (int64 m = 0; m < pixels; m += tile_rows) {
+                        t.rows = rows + m;
+                        t.row_ranges = ranges + m;
+                        t.valid_rows = std::min(tile_rows, pixels - m);
+                        auto* const results = last ? y + m * plan.out_channels + column : nullptr;
+                        t.partial =
+                            sums + (plan.chunked() ? m * t.partial_stride : turn * most_tile_rows * most_tile_columns);
+                        t.y = finishes_later ? nullptr : results;
+                        if (fetches_rows && m + tile_rows < pixels) {
+                            t.ahead = reinterpret_cast<const char*>(rows[m + tile_rows] + t.x_offset);
+                            t.ahead_stride = tile_rows * static_cast<int64>(sizeof(X)) * inputs_per_fetch<T>;
+                        } else if (next != nullptr) {
+                            t.ahead = reinterpret_cast<const char*>(next) + m / tile_rows * tile_share;
+                            t.ahead_stride = weights_stride;
+                        }
+                        kernel(t);
+                        if constexpr (finishes_later) {
+                            if (before.y != nullptr) finish_tile(before);
+                            before = t;
+                            before.y = results;
+                            turn = 1 - turn;
+                        }
+                    }
+                }
+            panel += count;
+            // (Sums in chunks take the place of those before.)
+            if (before.y != nullptr && plan.chunked()) {
+                finish_tile(before);
+                before.y = nullptr;
+            }
+        }
     }
+    if (before.y != nullptr) finish_tile(before);
+#if DALLE2_HAVE_AMX
+    fence_stores();
+#endif
 }

@@ -76,7 +76,7 @@ template <class T>
 VectorKernels<T> table() {
     return {.factor_size = sizeof(Factor<T>),
             .chunk = chunk_bytes,
-            .spreads_rows = DALLE2_HAVE_AMX,
+            .has_tiles = DALLE2_HAVE_AMX,
             .conv_task = conv_task<T>,
             .extremes = extremes_of<bfloat16>,
             .pack_task = pack_int8_task<T>};

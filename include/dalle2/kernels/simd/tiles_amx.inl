@@ -19,23 +19,31 @@ struct MatrixUnit {
             _tile_dpbusd(sums, x, w);             \
     } while (false)
 
+#define DALLE2_LOAD_ROWS(tile, at, distance)        \
+    do {                                            \
+        if (passing)                                \
+            _tile_stream_loadd(tile, at, distance); \
+        else                                        \
+            _tile_loadd(tile, at, distance);        \
+    } while (false)
+
 // Sixteen rows of x, 64 bytes of each at a time: found by their distance, or, where that differs, through a copy.
 template <class X>
 struct TileRows {
     const X* const* rows;
+    const X* first;
     int64 stride;  // in bytes; 0: it differs
-    alignas(64) std::byte copy[16][64];
 
-    explicit TileRows(const X* const* at_rows) : rows(at_rows), stride(distance_of(0)) {
+    explicit TileRows(const X* const* at_rows) : rows(at_rows), first(at_rows[0]), stride(distance_of(0)) {
         for (int i = 1; i < 15; ++i)
             if (distance_of(i) != stride) stride = 0;
     }
     // From a row to the next.
     DALLE2_INLINE int64 distance_of(int row) const { return (rows[row + 1] - rows[row]) * static_cast<int64>(sizeof(X)); }
-    // Where a tile is loaded from, and how far its rows are apart there.
-    DALLE2_INLINE const void* at(int64 offset) {
+    // Where a tile is loaded from, and how far its rows are apart there. `copy` has room for it.
+    DALLE2_INLINE const void* at(int64 offset, std::byte (&copy)[16][64]) const {
         if (stride != 0) [[likely]]
-            return rows[0] + offset;
+            return first + offset;
         // (The compiler does not know that an instruction on tiles reads memory: that of the copy before this one, and of this.)
         asm volatile("" ::: "memory");
         for (int i = 0; i < 16; ++i) _mm512_store_si512(copy[i], _mm512_loadu_si512(rows[i] + offset));
@@ -75,33 +83,45 @@ DALLE2_INLINE void end_sums(Sum* sums, int64 stride) {
 }
 
 // The sums of the first `steps` steps of each tap, a multiple of sixteen: of sixteen rows, or of 32, and one panel, or two.
+// A tile of weights meets many rows, one after the other, and stays in the first-level cache: ConvPlan's chunks are as long as
+// fits. Rows come from the second level and must not take its place, so they are loaded as what will not be needed again; but
+// where there are several taps, they will.
 template <int Panels, bool Second, class T, class X, class Y>
 DALLE2_APART void multiply_tiles(const GemmTile<T, X, Y>& t, int64 steps) {
     constexpr int64 step = pair_size<T>, tile_weights = 16 * 16 * step;
     const int64 sums_stride = t.partial_stride * static_cast<int64>(sizeof *t.partial);
     begin_sums<Second, Panels == 2>(t.partial, sums_stride, t.add_to_partial);
-    TileRows<X> first_rows(t.rows), second_rows(t.rows + (Second ? 16 : 0));
+    const TileRows<X> first_rows(t.rows), second_rows(t.rows + (Second ? 16 : 0));
+    alignas(64) std::byte first_copy[16][64], second_copy[16][64];
+    const int64 panel_stride = t.panel_stride, ahead_stride = t.ahead != nullptr ? t.ahead_stride : 0;
+    const char* ahead = t.ahead;
+    const bool passing = t.taps == 1;
     for (int64 tap = 0; tap < t.taps; ++tap) {
         int64 offset = t.x_offset + tap * t.x_tap_stride;
         const T* w = t.w + tap * t.w_tap_stride;
         for (int64 k = 0; k < steps; k += 16, offset += 16 * step, w += tile_weights) {
-            _tile_loadd(4, first_rows.at(offset), first_rows.distance());
+            DALLE2_LOAD_ROWS(4, first_rows.at(offset, first_copy), first_rows.distance());
             _tile_loadd(6, w, 64);
             DALLE2_MULTIPLY_TILES(0, 4, 6);
             if constexpr (Panels == 2) {
-                _tile_loadd(7, w + t.panel_stride, 64);
+                _tile_loadd(7, w + panel_stride, 64);
                 DALLE2_MULTIPLY_TILES(1, 4, 7);
             }
             if constexpr (Second) {
-                _tile_loadd(5, second_rows.at(offset), second_rows.distance());
+                DALLE2_LOAD_ROWS(5, second_rows.at(offset, second_copy), second_rows.distance());
                 DALLE2_MULTIPLY_TILES(2, 5, 6);
                 if constexpr (Panels == 2) DALLE2_MULTIPLY_TILES(3, 5, 7);
             }
+            for (int64 line = 0; line < ahead_stride; line += 64)
+                for (int panel = 0; panel < Panels; ++panel)
+                    _mm_prefetch(ahead + line + panel * panel_stride * static_cast<int64>(sizeof(T)), _MM_HINT_T1);
+            ahead += ahead_stride;
         }
     }
     end_sums<Second, Panels == 2>(t.partial, sums_stride);
 }
 
+#undef DALLE2_LOAD_ROWS
 #undef DALLE2_MULTIPLY_TILES
 
 // As gemm_tile, for 32 rows: whole tiles here, the rest of each tap on vectors.

@@ -261,7 +261,7 @@ void winograd_block(const WinogradPlan<T, Weight>& plan, int64 task, char* scrat
                 t.w = weights + element * weight_stride;
                 // Each tile fetches the inputs of the next element.
                 const bool fetches = in_assembly<X> && element + 1 < elements;
-                t.ahead_stride = fetches ? tile_rows * static_cast<int64>(sizeof(X)) * inputs_per_fetch : 0;
+                t.ahead_stride = fetches ? tile_rows * static_cast<int64>(sizeof(X)) * inputs_per_fetch<X> : 0;
                 for (int64 m = 0; m < some; m += tile_rows) {
                     t.rows = pointers + m;
                     t.valid_rows = std::min(tile_rows, some - m);
