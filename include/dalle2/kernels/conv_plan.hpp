@@ -93,6 +93,7 @@ struct ConvPlan : ConvProblem<T> {
     int64 factor_size;  // bytes of a number of x as it meets the weights
     int64 chunk;        // of a sum, in elements: so long that its weights stay in a cache
     bool has_tiles;     // whether a matrix unit multiplies
+    int64 kept_bytes;   // see VectorKernels
     bool copied;
     int64 pixel_stride;  // from a pixel to the next, in x or in the copy
     int64 pictures_per_block, rows_per_strip, strips, blocks, panels_per_group, groups;
@@ -222,11 +223,8 @@ void divide(ConvPlan<T>& plan, int64 threads) {
         const int64 passes = parts(block_pixels * plan.run * plan.factor_size, most_bytes);
         plan.run_per_pass = parts(parts(plan.run, plan.run_per_chunk), passes) * plan.run_per_chunk;
     }
-    // A matrix unit is done with its sums before caches have taken results that they cannot keep.
-    constexpr int64 most_kept_bytes = 8 << 20;
     plan.bypasses =
-        plan.has_tiles &&
-        total * plan.out_channels * static_cast<int64>(sizeof(*plan.y)) >= most_kept_bytes;
+        total * plan.out_channels * static_cast<int64>(sizeof(*plan.y)) > plan.kept_bytes;
 
     // Rows at multiples of a power of two meet in few sets of a cache, from which a matrix unit
     // suffers most: they are spread where the copy serves many panels.

@@ -55,6 +55,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
         plan.factor_size = kernels.factor_size;
         plan.chunk = kernels.chunk;
         plan.has_tiles = kernels.has_tiles;
+        plan.kept_bytes = kernels.kept_bytes;
         divide(plan, thread_count());
         return run(plan, kernels.conv_task);
     }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include <dalle2/kernels/simd.hpp>
 
@@ -41,54 +42,63 @@ struct NormScratch {
     float* products(int64 b, int64 piece) const { return row(b, rows + 2 * piece + 1); }
 };
 
-// totals [groups] = the sums of all pieces of picture b, in double.
-inline void add_pieces(const GroupNormShape& s, const NormScratch& scratch, int64 b,
-                       double* totals) {
+// The mean and the variance of each group of some pieces of a picture, joined as Chan, Golub and
+// LeVeque do (1983, "Algorithms for computing the sample variance"): each piece has its sums, and
+// squares about its own mean.
+struct GroupMoments {
+    double mean, variance;
+};
+inline GroupMoments join_pieces(const GroupNormShape& s, const NormPieces& pieces,
+                                const NormScratch& scratch, int64 b, int64 group) {
     const int64 width = s.channels / s.groups;
-    std::fill_n(totals, s.groups, 0.0);
-    for (int64 piece = 0; piece < scratch.pieces; ++piece) {
-        const float* sums = scratch.sums(b, piece);
-        for (int64 g = 0; g < s.groups; ++g)
-            for (int64 c = 0; c < width; ++c) totals[g] += static_cast<double>(*sums++);
+    const auto total = [&](const float* sums) {
+        return std::accumulate(sums + group * width, sums + (group + 1) * width, 0.0);
+    };
+    const double count = static_cast<double>(s.pixels * width);
+    GroupMoments moments{};
+    for (int64 piece = 0; piece < pieces.count; ++piece)
+        moments.mean += total(scratch.sums(b, piece)) / count;
+    for (int64 piece = 0; piece < pieces.count; ++piece) {
+        const double part = static_cast<double>(pieces.size(s, piece) * width);
+        const double distance = total(scratch.sums(b, piece)) / part - moments.mean;
+        moments.variance +=
+            (total(scratch.products(b, piece)) + part * distance * distance) / count;
     }
+    return moments;
 }
 
 template <class T>
 void group_norm(const GroupNormShape& s, const T* x, const float* scale, const float* shift,
                 const T* modulation, T* y, float* mean, float* inverse_deviation) {
-    enum { center, factor, offset, rows };
+    enum { factor, offset, rows };
     const VectorKernels<T> kernels = vector_kernels<T>();
     const NormPieces pieces(s);
     const NormScratch scratch(s, pieces, rows);
-    const AlignedBuffer<double> totals(s.batch * s.groups);
+    const AlignedBuffer<float> centers(scratch.channels * thread_count());
     const int64 width = s.channels / s.groups;
-    const double count = static_cast<double>(s.pixels * width);
     const auto at = [&](int64 b, int64 piece) {
         return (b * s.pixels + piece * pieces.pixels) * s.channels;
     };
 
-    const auto add_up = [&](int64 b, int64 piece) {
-        kernels.channel_sums(pieces.size(s, piece), s.channels, x + at(b, piece),
-                             scratch.sums(b, piece));
-    };
-    const auto set_center = [&](int64 b) {
-        const double* total = totals.get() + b * s.groups;
-        add_pieces(s, scratch, b, totals.get() + b * s.groups);
-        for (int64 g = 0; g < s.groups; ++g)
-            std::fill_n(scratch.row(b, center) + g * width, width,
-                        static_cast<float>(total[g] / count));
-    };
-    const auto add_squares = [&](int64 b, int64 piece) {
-        kernels.channel_squares(pieces.size(s, piece), s.channels, x + at(b, piece),
-                                scratch.row(b, center), scratch.sums(b, piece));
+    // (Twice through a piece that is in a cache, once through the picture.)
+    const auto measure = [&](int64 b, int64 piece, int thread) {
+        const int64 pixels = pieces.size(s, piece);
+        const float* sums = scratch.sums(b, piece);
+        float* center = centers.get() + thread * scratch.channels;
+        kernels.channel_sums(pixels, s.channels, x + at(b, piece), scratch.sums(b, piece));
+        for (int64 c = 0; c < s.channels; c += width)
+            std::fill_n(center + c, width,
+                        static_cast<float>(std::accumulate(sums + c, sums + c + width, 0.0) /
+                                           static_cast<double>(pixels * width)));
+        kernels.channel_squares(pixels, s.channels, x + at(b, piece), center,
+                                scratch.products(b, piece));
     };
     const auto set_affine = [&](int64 b) {
         const T* m = modulation ? modulation + b * 2 * s.channels : nullptr;
-        const double* squares = totals.get() + b * s.groups;
-        add_pieces(s, scratch, b, totals.get() + b * s.groups);
         for (int64 g = 0; g < s.groups; ++g) {
-            const float middle = scratch.row(b, center)[g * width];
-            const float inverse = static_cast<float>(1 / std::sqrt(squares[g] / count + s.epsilon));
+            const GroupMoments moments = join_pieces(s, pieces, scratch, b, g);
+            const float middle = static_cast<float>(moments.mean);
+            const float inverse = static_cast<float>(1 / std::sqrt(moments.variance + s.epsilon));
             if (mean) mean[b * s.groups + g] = middle;
             if (inverse_deviation) inverse_deviation[b * s.groups + g] = inverse;
             for (int64 c = g * width; c < (g + 1) * width; ++c) {
@@ -106,24 +116,19 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
     };
 
     if (pieces.count == 1) {
-        parallel_for(s.batch, [&](int64 b, int) {
-            add_up(b, 0);
-            set_center(b);
-            add_squares(b, 0);
+        parallel_for(s.batch, [&](int64 b, int thread) {
+            measure(b, 0, thread);
             set_affine(b);
             apply(b, 0);
         });
         return;
     }
-    const auto each_piece = [&](const auto& body) {
-        parallel_for(s.batch * pieces.count,
-                     [&](int64 task, int) { body(task / pieces.count, task % pieces.count); });
-    };
-    each_piece(add_up);
-    parallel_for(s.batch, [&](int64 b, int) { set_center(b); });
-    each_piece(add_squares);
+    const int64 tasks = s.batch * pieces.count;
+    parallel_for(tasks, [&](int64 task, int thread) {
+        measure(task / pieces.count, task % pieces.count, thread);
+    });
     parallel_for(s.batch, [&](int64 b, int) { set_affine(b); });
-    each_piece(apply);
+    parallel_for(tasks, [&](int64 task, int) { apply(task / pieces.count, task % pieces.count); });
 }
 
 template <class T>

@@ -39,6 +39,7 @@ struct VectorKernels {
     int64 whole_rows;   // so many rows are whole calls of all micro-kernels
     int64 chunk;        // of a sum: see ConvPlan
     bool has_tiles;
+    int64 kept_bytes;                      // results of more go to memory past the caches
     int64 winograd_bytes, winograd_tiles;  // of a block: see WinogradPlan
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
     void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);
@@ -93,6 +94,7 @@ template <>
 struct VectorKernels<std::int8_t> {
     int64 factor_size, chunk;
     bool has_tiles;
+    int64 kept_bytes;
     void (*conv_task)(const ConvPlan<std::int8_t>&, int64 task, char* scratch);
     Extremes (*extremes)(int64 n, const bfloat16* x);
     void (*pack_task)(const float* w, const PackedLayout<std::int8_t>&, int64 panel,

@@ -18,7 +18,7 @@ void scale(int64 n, float factor, const T* x, T* y) {
 
 template <class T, Activation kind>
 DALLE2_INLINE void activate_as(int64 n, const T* x, T* y) {
-    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA { store(y + i, activated<kind>(load(x + i, left)), left); });
+    for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA { store(y + i, activated<kind, T>(load(x + i, left)), left); });
 }
 template <class T>
 void activate(Activation kind, int64 n, const T* x, T* y) {

@@ -100,11 +100,11 @@ struct ColumnTerms<std::int8_t> {
     }
 };
 
-// Whether `columns` of each row are a line of the caches.
+// Whether rows of y, `stride` apart, and pieces of `length` elements of them are whole lines of the caches.
 template <class Y>
-DALLE2_INLINE bool is_one_line(const Y* y, int64 stride, int64 columns) {
+DALLE2_INLINE bool are_lines(const Y* y, int64 stride, int64 length) {
     constexpr int64 line = 64 / static_cast<int64>(sizeof(Y));
-    return columns == line && stride % line == 0 && reinterpret_cast<std::uintptr_t>(y) % 64 == 0;
+    return length % line == 0 && stride % line == 0 && reinterpret_cast<std::uintptr_t>(y) % 64 == 0;
 }
 
 // y of the rows and columns that are wanted, from the tile's sums. (Apart from gemm_tile, so that it is compiled once, not for
@@ -118,14 +118,13 @@ DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
     const auto result = [&](int row, int column) DALLE2_LAMBDA {
         return ColumnTerms<T>(tile, column, {tile.columns - column}).result(tile, row, load(sums + column));
     };
-#if DALLE2_HAVE_AMX
-    if constexpr (std::is_same_v<Y, bfloat16>)
-        if (tile.bypasses && is_one_line(to, tile.y_stride, tile.columns)) {
+    if constexpr (stores_past)
+        if (tile.bypasses && are_lines(to, tile.y_stride, tile.columns)) {
             for (int row = 0; row < tile.valid_rows; ++row, sums += tile.partial_stride, to += tile.y_stride)
-                store_line(to, result(row, 0), result(row, lanes));
+                for (int column = 0; column < tile.columns; column += lanes)
+                    store_past(to + column, result(row, column));
             return;
         }
-#endif
     for (int row = 0; row < tile.valid_rows; ++row, sums += tile.partial_stride, to += tile.y_stride)
         for (int column = 0; column < tile.columns; column += lanes)
             store(to + column, result(row, column), Left{tile.columns - column});
@@ -385,7 +384,6 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
         }
     }
     if (before.y != nullptr) finish_tile(before);
-#if DALLE2_HAVE_AMX
-    fence_stores();
-#endif
+    if constexpr (stores_past)
+        if (plan.bypasses) fence_past();
 }

@@ -16,7 +16,7 @@ DALLE2_INLINE vf exp(vf x) {
     return zero_where_less(x, lowest, scale_by_power(fma(p, r * r, r + set1(1.0f)), n));
 }
 
-// 2^x for x ≤ 0, as exactly as T can tell: to one unit in the last place of a float, or to a twentieth of one of
+// 2^x for x ≤ 126, as exactly as T can tell: to one unit in the last place of a float, or to a twentieth of one of
 // a bfloat16. 0 below -126.
 template <class T>
 DALLE2_INLINE vf power_of_two(vf x) {
@@ -40,7 +40,23 @@ DALLE2_INLINE vf power_of_two(vf x) {
     return zero_where_less(x, lowest, scale_by_power(p, n));
 }
 
-DALLE2_INLINE vf sigmoid(vf x) { return set1(1.0f) / (set1(1.0f) + exp(zero() - x)); }
+// 1/x to seven millionths, for x from 1 on; 0 from 2^126 on. Newton's method twice from a line through the logarithm, which the
+// bits of a float are about: divisions take longer.
+DALLE2_INLINE vf near_reciprocal(vf x) {
+    typedef std::int32_t bits __attribute__((vector_size(sizeof(vf))));
+    vf y = (vf)(0x7ef311c7 - (bits)x);
+    y = y * (set1(2.0f) - x * y);
+    return y * (set1(2.0f) - x * y);
+}
+
+// As exactly as T can tell.
+template <class T>
+DALLE2_INLINE vf sigmoid(vf x) {
+    if constexpr (sizeof(T) == 2)
+        return near_reciprocal(set1(1.0f) + power_of_two<T>(min(set1(126.0f), x * set1(-1.44269504f))));
+    else
+        return set1(1.0f) / (set1(1.0f) + exp(zero() - x));
+}
 
 // Φ(x) and e^(-x²/2). The tail is Φ(-z) = e^(-z²/2)·t·P(t), t = 1/(1 + 0.3 z/√2), so it keeps its digits.
 struct Normal {
@@ -63,10 +79,11 @@ DALLE2_INLINE Normal normal(vf x) {
     return {other_where_negative(x, set1(1.0f) - tail, tail), exponential};
 }
 
-template <Activation kind>
+// Sigmoids as exactly as T can tell.
+template <Activation kind, class T>
 DALLE2_INLINE vf activated(vf x) {
-    if constexpr (kind == Activation::silu) return x * sigmoid(x);
-    if constexpr (kind == Activation::quick_gelu) return x * sigmoid(x * set1(1.702f));
+    if constexpr (kind == Activation::silu) return x * sigmoid<T>(x);
+    if constexpr (kind == Activation::quick_gelu) return x * sigmoid<T>(x * set1(1.702f));
     if constexpr (kind == Activation::gelu) return x * normal(x).cumulative;
     return x;
 }
@@ -75,7 +92,7 @@ DALLE2_INLINE vf activated(vf x) {
 template <Activation kind>
 DALLE2_INLINE vf slope(vf x) {
     if constexpr (kind == Activation::silu || kind == Activation::quick_gelu) {
-        const vf steep = set1(kind == Activation::silu ? 1.0f : 1.702f), s = sigmoid(x * steep);
+        const vf steep = set1(kind == Activation::silu ? 1.0f : 1.702f), s = sigmoid<float>(x * steep);
         return s * fma(steep * x, set1(1.0f) - s, set1(1.0f));
     }
     if constexpr (kind == Activation::gelu) {

@@ -1,25 +1,37 @@
 // Group and layer normalisation. Included inside a namespace and a target region.
 
-// sums[c] = Σ over pixels of (x - center[c])^power, power 1 (without center) or 2. x [pixels, channels]
+// sums[c] = Σ over pixels of (x - center[c])^power, power 1 (without center) or 2, for `Vectors` vectors of channels from x on.
+template <class T, int power, int Vectors>
+DALLE2_INLINE void moments_of_vectors(int64 pixels, int64 channels, const T* x, const float* center, float* sums, Left left) {
+    vf middle[Vectors], even[Vectors], odd[Vectors];
+    DALLE2_UNROLL for (int v = 0; v < Vectors; ++v) {
+        middle[v] = power == 2 ? load(center + v * lanes, left) : zero();
+        even[v] = odd[v] = zero();
+    }
+    const auto add = [&](const T* at, vf(&to)[Vectors]) DALLE2_LAMBDA {
+        DALLE2_UNROLL for (int v = 0; v < Vectors; ++v) {
+            const vf d = load(at + v * lanes, left) - middle[v];
+            to[v] = power == 2 ? fma(d, d, to[v]) : to[v] + d;
+        }
+    };
+    int64 pixel = 0;
+    for (; pixel + 2 <= pixels; pixel += 2, x += 2 * channels) {
+        add(x, even);
+        add(x + channels, odd);
+    }
+    if (pixel < pixels) add(x, even);
+    DALLE2_UNROLL for (int v = 0; v < Vectors; ++v) store(sums + v * lanes, even[v] + odd[v], left);
+}
+
+// The same for all channels: a few vectors of each pixel at a time, so that memory is read by lines. x [pixels, channels]
 template <class T, int power>
 DALLE2_INLINE void channel_moments(int64 pixels, int64 channels, const T* x, const float* center, float* sums) {
-    for_vectors(channels, [=](int64 c, Left left) DALLE2_LAMBDA {
-        const vf middle = power == 2 ? load(center + c, left) : zero();
-        vf acc[4] = {zero(), zero(), zero(), zero()};
-        const auto take = [=](int64 pixel, vf a) DALLE2_LAMBDA {
-            const vf d = load(x + pixel * channels + c, left) - middle;
-            return power == 2 ? fma(d, d, a) : a + d;
-        };
-        int64 pixel = 0;
-        for (; pixel + 4 <= pixels; pixel += 4) {
-            acc[0] = take(pixel, acc[0]);
-            acc[1] = take(pixel + 1, acc[1]);
-            acc[2] = take(pixel + 2, acc[2]);
-            acc[3] = take(pixel + 3, acc[3]);
-        }
-        for (; pixel < pixels; ++pixel) acc[0] = take(pixel, acc[0]);
-        store(sums + c, (acc[0] + acc[1]) + (acc[2] + acc[3]), left);
-    });
+    constexpr int together = 4;
+    int64 c = 0;
+    for (; c + together * lanes <= channels; c += together * lanes)
+        moments_of_vectors<T, power, together>(pixels, channels, x + c, center + c, sums + c, {lanes});
+    for (; c < channels; c += lanes)
+        moments_of_vectors<T, power, 1>(pixels, channels, x + c, center + c, sums + c, {channels - c});
 }
 template <class T>
 void channel_sums(int64 pixels, int64 channels, const T* x, float* sums) {
@@ -37,8 +49,8 @@ DALLE2_INLINE void affine_as(int64 pixels, int64 channels, const T* x, const flo
         const T* from = x + pixel * channels;
         T* to = y + pixel * channels;
         for_vectors(channels, [=](int64 c, Left left) DALLE2_LAMBDA {
-            store(to + c, activated<kind>(fma(load(from + c, left), load(factor + c, left), load(offset + c, left))),
-                  left);
+            const vf value = fma(load(from + c, left), load(factor + c, left), load(offset + c, left));
+            store(to + c, activated<kind, T>(value), left);
         });
     }
 }

@@ -169,7 +169,9 @@ DALLE2_INLINE vi multiply_add(vi acc, Twos x, Twos w) { return _mm256_add_epi32(
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 6};
 // See VectorKernels and ConvPlan.
-inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
+inline constexpr int64 whole_rows = 24, chunk_bytes = 4096, kept_bytes = std::numeric_limits<int64>::max();
+inline constexpr bool stores_past = false;
+DALLE2_INLINE void fence_past() {}
 inline constexpr int64 channels_together = 6;
 // (Each panel reads all inputs of a block: as many as leave some of a shared cache to others.)
 inline constexpr int64 winograd_bytes = 2 << 20, winograd_tiles = 48;

@@ -88,14 +88,11 @@ DALLE2_INLINE void store(bfloat16* p, vf a) { _mm256_storeu_si256(reinterpret_ca
 DALLE2_INLINE vf load(const bfloat16* p, int64 n) { return widen(_mm256_maskz_loadu_epi16(first(n), p)); }
 DALLE2_INLINE void store(bfloat16* p, vf a, int64 n) { _mm256_mask_storeu_epi16(p, first(n), narrow(a)); }
 
-#if DALLE2_HAVE_AMX
-// A whole line, past the caches; fence_stores comes before others read it.
-DALLE2_INLINE void store_line(bfloat16* p, vf first_half, vf second_half) {
-    const __m512bh line = _mm512_cvtne2ps_pbh(second_half, first_half);
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(p), reinterpret_cast<const __m512i&>(line));
-}
-DALLE2_INLINE void fence_stores() { _mm_sfence(); }
-#endif
+// Past the caches, a whole vector of whole lines; fence_past comes before others read them.
+inline constexpr bool stores_past = true;
+DALLE2_INLINE void store_past(float* p, vf a) { _mm512_stream_ps(p, a); }
+DALLE2_INLINE void store_past(bfloat16* p, vf a) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), narrow(a)); }
+DALLE2_INLINE void fence_past() { _mm_sfence(); }
 
 DALLE2_INLINE float sum(vf a) { return _mm512_reduce_add_ps(a); }
 DALLE2_INLINE float largest(vf a) { return _mm512_reduce_max_ps(a); }
@@ -190,11 +187,11 @@ DALLE2_INLINE vi multiply_add(vi acc, Twos x, Twos w) { return _mm512_add_epi32(
 #if DALLE2_HAVE_AMX
 inline constexpr int max_panels = 2;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 32, 32};
-inline constexpr int64 whole_rows = 32, chunk_bytes = 1024;
+inline constexpr int64 whole_rows = 32, chunk_bytes = 1024, kept_bytes = 8 << 20;
 #else
 inline constexpr int max_panels = 4;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 12, 12, 8, 6};
-inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
+inline constexpr int64 whole_rows = 24, chunk_bytes = 4096, kept_bytes = std::numeric_limits<int64>::max();
 #endif
 inline constexpr int64 channels_together = 0;
 inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;

@@ -124,8 +124,10 @@ DALLE2_INLINE vi multiply_add(vi acc, vw x, vw w) {
 
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 2};
+inline constexpr bool stores_past = false;
+DALLE2_INLINE void fence_past() {}
 inline constexpr bool sums_in_assembly = false;
 // See VectorKernels and ConvPlan.
-inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
+inline constexpr int64 whole_rows = 24, chunk_bytes = 4096, kept_bytes = std::numeric_limits<int64>::max();
 inline constexpr int64 channels_together = 0;
 inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;
