@@ -16,6 +16,7 @@ void attention(const AttentionShape& s, const T* q, const T* k, const T* v, Atte
     plan.q = q, plan.k = k, plan.v = v, plan.y = y, plan.log_sum_exp = log_sum_exp;
     const VectorKernels<T> kernels = vector_kernels<T>();
     plan.factor_size = kernels.factor_size;
+    plan.has_tiles = kernels.has_tiles;
     divide(plan, thread_count(), false);
     const auto kernel = kernels.attention_task;
     const AlignedBuffer<char> scratch(plan.scratch_bytes * thread_count());

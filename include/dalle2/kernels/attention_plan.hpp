@@ -28,6 +28,11 @@ struct AttentionPlan {
     T *dq, *dk, *dv;
 
     int64 factor_size;  // bytes of a number that is multiplied
+    bool has_tiles;     // whether a matrix unit multiplies
+    // Whether sixteen queries' scores stand beside each other, instead of one query's: then some
+    // keys at a time meet the queries of a block.
+    bool by_columns;
+    int64 keys_at_once;
     float scale;
     int64 block, blocks, blocks_per_task, tasks_per_head;  // of queries
     int64 keys, width;                                     // padded to whole panels
@@ -72,6 +77,25 @@ struct AttentionScratch {
     }
 };
 
+// The same where scores stand by columns.
+template <class T>
+struct AttentionColumns {
+    static constexpr int64 head_width = 64, most_queries = 32;
+    T *values, *last_keys;  // [channel][key], [16][channel]: those that are no whole tile
+    T *queries, *probabilities;
+    float *scores, *sums;
+
+    AttentionColumns(const AttentionPlan<T>& p, ScratchPieces pieces, int64* bytes = nullptr) {
+        values = pieces.take<T>(head_width * p.keys);
+        last_keys = pieces.take<T>(16 * head_width);
+        queries = pieces.take<T>(most_queries * head_width);
+        probabilities = pieces.take<T>(most_queries * p.keys_at_once);
+        scores = pieces.take<float>(most_queries * p.keys_at_once);
+        sums = pieces.take<float>(most_queries * head_width);
+        if (bytes) *bytes = pieces.used;
+    }
+};
+
 template <class T, class F>
 struct AttentionBackwardScratch {
     static constexpr int64 slack = panel_width * pair_size<F>;
@@ -106,18 +130,26 @@ template <class T>
 void divide(AttentionPlan<T>& plan, int64 threads, bool backward) {
     const AttentionShape& s = plan.shape;
     plan.scale = 1.0f / std::sqrt(static_cast<float>(s.head_width));
-    plan.keys = (s.keys + panel_width - 1) / panel_width * panel_width;
-    plan.width = (s.head_width + panel_width - 1) / panel_width * panel_width;
-    const int64 most = plan.keys <= 512 ? 96 : 48;
-    plan.blocks = (s.queries + most - 1) / most;
-    plan.block = ((s.queries + plan.blocks - 1) / plan.blocks + 11) / 12 * 12;
-    plan.blocks = (s.queries + plan.block - 1) / plan.block;
+    const auto parts = [](int64 count, int64 most) { return (count + most - 1) / most; };
+    const auto rounded = [=](int64 count, int64 unit) { return parts(count, unit) * unit; };
+    plan.by_columns = plan.has_tiles && !backward && plan.mask.data == nullptr &&
+                      s.head_width == AttentionColumns<T>::head_width;
+    plan.keys = rounded(s.keys, plan.by_columns ? 2 * panel_width : panel_width);
+    plan.width = rounded(s.head_width, panel_width);
+    const int64 most = plan.by_columns    ? AttentionColumns<T>::most_queries
+                       : plan.keys <= 512 ? 96
+                                          : 48;
+    plan.block = rounded(parts(s.queries, parts(s.queries, most)), plan.by_columns ? 16 : 12);
+    plan.blocks = parts(s.queries, plan.block);
+    plan.keys_at_once = rounded(parts(plan.keys, parts(plan.keys, 96)), 2 * panel_width);
     const int64 heads = s.batch * s.heads;
     plan.tasks_per_head = backward ? 1 : std::clamp<int64>(4 * threads / heads, 1, plan.blocks);
     plan.blocks_per_task = (plan.blocks + plan.tasks_per_head - 1) / plan.tasks_per_head;
     plan.tasks_per_head = (plan.blocks + plan.blocks_per_task - 1) / plan.blocks_per_task;
     const auto measure = [&]<class F>(std::type_identity<F>) {
-        if (backward)
+        if (plan.by_columns)
+            AttentionColumns<T>(plan, {nullptr}, &plan.scratch_bytes);
+        else if (backward)
             AttentionBackwardScratch<T, F>(plan, {nullptr}, &plan.scratch_bytes);
         else
             AttentionScratch<T, F>(plan, {nullptr}, &plan.scratch_bytes);

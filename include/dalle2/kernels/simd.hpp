@@ -11,6 +11,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/kernels/attention_plan.hpp>

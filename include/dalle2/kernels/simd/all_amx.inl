@@ -7,6 +7,7 @@
 #include <dalle2/kernels/simd/math.inl>
 #include <dalle2/kernels/simd/elementwise.inl>
 #include <dalle2/kernels/simd/attention.inl>
+#include <dalle2/kernels/simd/attention_amx.inl>
 
 template <std::same_as<bfloat16> T>
 VectorKernels<T> table() {
@@ -17,7 +18,7 @@ VectorKernels<T> table() {
     kernels.kept_bytes = kept_bytes;
     kernels.conv_task = conv_task<T>;
     kernels.winograd_task = winograd_task<T, T>;
-    kernels.attention_task = attention_task<T>;
+    kernels.attention_task = attention_any_task<T>;
     return kernels;
 }
 template <std::same_as<bfloat16> T>
