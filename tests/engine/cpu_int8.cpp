@@ -133,9 +133,9 @@ TEST_CASE("an input of zeros gives the bias") {
 
 TEST_CASE("int8 weights are chosen where they are worth it and hardly change") {
     const auto chosen = [](const Array& values, ParameterKind kind, Precision precision,
-                           bool last = false) {
+                           const std::string& name = "layers.10.weight") {
         Int8::Parameter made(shape_of(values), kind);
-        Int8::load(made, values, {"weight", precision, last});
+        Int8::load(made, values, {name, precision});
         return made.is_int8();
     };
     const Array large = normals({128, 64}, 1), small = normals({16, 8}, 1);
@@ -152,9 +152,13 @@ TEST_CASE("int8 weights are chosen where they are worth it and hardly change") {
     for (std::int64_t o = 0; o < 128; ++o)
         outlier(o, o % 64) = std::numeric_limits<float>::infinity();
     CHECK(!chosen(outlier, ParameterKind::matrix, Precision::undecided));
-    // Roundings of the last layer reach the output as they are.
-    CHECK(!chosen(large, ParameterKind::matrix, Precision::undecided, true));
-    CHECK(chosen(large, ParameterKind::matrix, Precision::int8, true));
+    // Roundings before and after all blocks reach the output as they are.
+    for (const std::string name : {"linear_1.weight", "2x.weight", "weight", "", "."}) {
+        CHECK(!chosen(large, ParameterKind::matrix, Precision::undecided, name));
+        CHECK(chosen(large, ParameterKind::matrix, Precision::int8, name));
+    }
+    for (const std::string name : {"mid_block.resnets.0.conv1.weight", "0.weight", "layers.7"})
+        CHECK(chosen(large, ParameterKind::matrix, Precision::undecided, name));
     // Whoever made the file knew more.
     CHECK(!chosen(large, ParameterKind::matrix, Precision::other));
     CHECK(chosen(small, ParameterKind::matrix, Precision::int8));

@@ -274,9 +274,10 @@ protected:
         kernels::linear(x.rows(), x.data(), weights, bias ? bias->vector() : nullptr, y.data());
         return y;
     }
-    template <class Weights>
+    // `method` is what kernels::conv2d takes besides for some weights.
+    template <class Weights, class... Method>
     static Tensor conv2d_with(const Weights& weights, const Tensor& x, const Shape& weight,
-                              const Parameter* bias, const Conv2dOptions& o) {
+                              const Parameter* bias, const Conv2dOptions& o, Method... method) {
         const auto profiled = profile([&] {
             return cost_with<Weights>(
                 operations::conv2d(x.shape(), weight, shape_or_null(bias), o));
@@ -284,7 +285,8 @@ protected:
         StopScope::check();
         const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight, o);
         Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
-        kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data());
+        kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data(),
+                        method...);
         return y;
     }
 

@@ -83,8 +83,8 @@ template <>
 struct Cpu<std::int8_t> : Cpu<bfloat16> {
     using Parameter = Int8Parameter;
 
-    // Chooses int8 where the file did. Where it knows no int8, by a rule for weights alone: where
-    // it is worth it, rounding hardly changes them, and the layer is not the last.
+    // Chooses int8 where the file did. Where it knows no int8, by a rule for weights alone: that of
+    // int8_unmeasured, where rounding hardly changes them.
     static void load(Parameter& parameter, const Array& values, const WeightOrigin& origin = {}) {
         check_parameter_shape(parameter.shape(), shape_of(values));
         const Shape& shape = parameter.shape();
@@ -102,7 +102,7 @@ struct Cpu<std::int8_t> : Cpu<bfloat16> {
                 if (can_be_int8(parameter)) return parameter.load_int8_rows(read);
                 break;
             case WeightOrigin::Precision::undecided:
-                if (!origin.last && worth_int8(parameter.shape(), parameter.kind()))
+                if (int8_unmeasured(origin.name, parameter.shape(), parameter.kind()))
                     return parameter.load_rows_in_int8_if_near(read, least_unmeasured_decibels);
                 break;
             case WeightOrigin::Precision::other: break;

@@ -91,11 +91,16 @@ struct Int8Calibration : Cpu<bfloat16> {
             weight, [&] { return Cpu<bfloat16>::linear(x, weight, bias); },
             [&] { return linear_with(weight.int8(), x, weight.shape(), bias); });
     }
+    // By products of bytes, which some processors take for all convolutions and all for some: what
+    // is chosen is for every processor.
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Conv2dOptions& o) {
         return in_both(
             weight, [&] { return Cpu<bfloat16>::conv2d(x, weight, bias, o); },
-            [&] { return conv2d_with(weight.int8(), x, weight.shape(), bias, o); });
+            [&] {
+                return conv2d_with(weight.int8(), x, weight.shape(), bias, o,
+                                   kernels::fast::ConvMethod::direct);
+            });
     }
 
 private:

@@ -1,10 +1,13 @@
 // Which layers take int8 weights.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <numeric>
+#include <string_view>
 #include <vector>
 
 #include <dalle2/core/array.hpp>
@@ -26,8 +29,8 @@ inline double decibels(double signal, double error) {
 // of other sizes than 3×3 are faster too: their input has to be made bytes first, and their sums
 // numbers again, which pays where each number of the input meets 128 weights or more and each sum
 // has 64 terms or more. With AVX-512 that is 1.3 times as fast as bfloat16, and approaches twice
-// from there; AVX2 without dot products reaches 1.3 times. (3×3 convolutions take the products of
-// bfloat16: see kernels/int8.hpp.)
+// from there; AVX2 without dot products reaches 1.3 times. (3×3 convolutions are faster where a
+// matrix unit multiplies bytes, and elsewhere take the products of bfloat16: see kernels/int8.hpp.)
 inline bool worth_int8(const Shape& weight, ParameterKind kind) {
     const bool convolution = kind == ParameterKind::convolution;
     if (!convolution && kind != ParameterKind::matrix) return false;
@@ -90,6 +93,24 @@ private:
     std::int64_t run_;
     std::vector<SignalAndError> outputs_;
 };
+
+// Whether weights of which nothing else is known become int8: where that is worth it, but for those
+// before and after a network's blocks. They are few; what is rounded before reaches all blocks, and
+// what is rounded after the output, as it is.
+inline bool int8_unmeasured(std::string_view name, const Shape& weight, ParameterKind kind) {
+    // "down_blocks.0.resnets.1.conv1.weight" is in a block, "conv_in.weight" is not.
+    const auto in_block = [=] {
+        for (std::size_t begin = 0; begin < name.size();) {
+            const std::size_t end = std::min(name.size(), name.find('.', begin));
+            const std::string_view part = name.substr(begin, end - begin);
+            if (!part.empty() && part.find_first_not_of("0123456789") == std::string_view::npos)
+                return true;
+            begin = end + 1;
+        }
+        return false;
+    };
+    return in_block() && worth_int8(weight, kind);
+}
 
 // What weights of which nothing else is known keep at least when they become int8. (Normally
 // distributed ones have some 42 dB; a few that are far larger than the others cost.)

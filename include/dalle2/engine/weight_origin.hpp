@@ -11,9 +11,6 @@ struct WeightOrigin {
     enum class Precision { undecided, int8, other };
     std::string name;  // the parameter's, such as "conv_in.weight"
     Precision precision = Precision::undecided;
-    // Whether it is the last matrix or convolution that the network names: as a rule what makes the
-    // output, so that its roundings reach that as they are.
-    bool last = false;
 };
 
 }  // namespace dalle2

@@ -111,18 +111,6 @@ private:
     Array scales_ = make_array({0});
 };
 
-// The name of the last matrix or convolution among a module's parameters; empty without one.
-template <class Module>
-std::string last_weight(const Module& module) {
-    std::string last;
-    for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
-        if (parameter.kind() == ParameterKind::matrix ||
-            parameter.kind() == ParameterKind::convolution)
-            last = name;
-    });
-    return last;
-}
-
 }  // namespace detail
 
 // Throws one FormatError that names the tensors which are missing, unknown or misshapen, unless
@@ -137,14 +125,12 @@ void check_weights(const Module& module, const WeightFiles& file) {
 template <Engine E, class Module>
 void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nullptr) {
     check_weights(module, file);
-    const std::string last = detail::last_weight(module);
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         using Precision = WeightOrigin::Precision;
         const WeightOrigin origin = {.name = name,
                                      .precision = file.is_int8(name)     ? Precision::int8
                                                   : file.made_for_int8() ? Precision::other
-                                                                         : Precision::undecided,
-                                     .last = name == last};
+                                                                         : Precision::undecided};
         std::int64_t not_finite = 0;
         const auto values = [&] {
             Array all = file.to_array(name);

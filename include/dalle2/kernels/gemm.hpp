@@ -22,12 +22,11 @@ bool winograd_fits(const ConvProblem<T>& p) {
 // bfloat16, roundings within Winograd's method leave F(2×2) with 0.003 and F(4×4) with 0.008, where
 // the rounding of the result alone is 0.0016; in float both are as exact as the direct sum. The
 // transformation of the weights costs as much as four or eight tiles, so a picture of few tiles
-// takes smaller ones. Where a matrix unit multiplies bfloat16, products cost less than the
-// transformations.
+// takes smaller ones. What a matrix unit multiplies costs less than the transformations.
 template <class T>
 ConvMethod conv_method(const ConvProblem<T>& p) {
     if (!winograd_fits(p) || p.channels < 16 || p.out_channels < 16) return ConvMethod::direct;
-    if (std::is_same_v<T, bfloat16> && current_isa() == Isa::amx) return ConvMethod::direct;
+    if (!std::is_same_v<T, float> && current_isa() == Isa::amx) return ConvMethod::direct;
     const auto tiles = [&](int64 size) {
         return p.batch * ((p.out_height + size - 1) / size) * ((p.out_width + size - 1) / size);
     };

@@ -1,11 +1,12 @@
 // Linear layers and convolutions with int8 weights. Inputs and outputs are bfloat16; on the way
 // each input number becomes a byte, but not in the convolutions that conv_method gives to Winograd:
 // products of bytes are at most twice as fast as those of bfloat16, and that method with these
-// three times. (Matrix units turn that round, but a model is the same on every processor.) The
-// range that bytes cover is that of a whole picture for a convolution, that of a pixel (a row of a
-// linear layer) where no neighbours meet. Results are the same bits for any number of threads. What
-// is not finite makes its picture or row NaN, or by Winograd's method the tiles that it touches;
-// never another picture.
+// three times. (Where a matrix unit multiplies, it gets none: its products of bytes are twice as
+// fast as the direct sum of bfloat16. So the layers of a model are chosen by what bytes make of
+// them, on every processor.) The range that bytes cover is that of a whole picture for a
+// convolution, that of a pixel (a row of a linear layer) where no neighbours meet. Results are the
+// same bits for any number of threads. What is not finite makes its picture or row NaN, or by
+// Winograd's method the tiles that it touches; never another picture.
 #pragma once
 
 #include <optional>

@@ -84,16 +84,15 @@ inline std::int64_t parameter_bytes(const Shape& shape, ParameterKind kind, Engi
 }
 
 // Of a module on the Trace engine. `file` is asked what is int8. Where it was not made for int8,
-// every weight that would gain counts as such, but the last: that rounding changes a few of them
-// too much can be seen only in their values.
+// every weight that would gain counts as such: that rounding changes a few of them too much can be
+// seen only in their values.
 template <class Module>
 std::int64_t weight_bytes(const Module& module, EngineKind engine, const WeightFiles* file) {
     std::int64_t total = 0;
-    const std::string last = last_weight(module);
     for_each_parameter(module, [&](const std::string& name, const auto& parameter) {
         const bool int8 = file && file->made_for_int8()
                               ? file->is_int8(name)
-                              : name != last && worth_int8(parameter.shape(), parameter.kind());
+                              : int8_unmeasured(name, parameter.shape(), parameter.kind());
         total += parameter_bytes(parameter.shape(), parameter.kind(), engine, int8);
     });
     return total;
