@@ -30,7 +30,9 @@ inline constexpr bool is_bfloat16 = std::is_same_v<E, dalle2::Cpu<dalle2::bfloat
 template <class E>
 double tolerance(const std::string& case_name) {
     if (!is_bfloat16<E>) return 1e-5;
-    return case_name.starts_with("decoder/") || case_name.starts_with("upsampler/") ? 0.03 : 0.015;
+    // (Of the worst of all numbers, in networks of a few layers: between instruction sets, which
+    // round in different places, it differs by a third.)
+    return case_name.starts_with("decoder/") || case_name.starts_with("upsampler/") ? 0.03 : 0.02;
 }
 
 class Case {

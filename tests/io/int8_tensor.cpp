@@ -81,11 +81,11 @@ bool contains(const std::string& text, const std::string& part) {
 // A module whose output comes from `last`.
 template <Engine E>
 struct Two {
-    Linear<E> first{64, 128}, last{128, 128};
+    Linear<E> of_block{64, 128}, last{128, 128};
 
     template <class Self, class Visitor>
     static void visit(Self& self, Visitor&& visitor) {
-        visitor("first", self.first);
+        visitor("blocks.0", self.of_block);
         visitor("last", self.last);
     }
 };
@@ -140,12 +140,12 @@ TEST_CASE("each row of a weight of int8 has its own scale, for every engine") {
     CHECK(check(std::type_identity<Cpu<std::int8_t>>(), 1e-6f).weight.is_int8());
 }
 
-TEST_CASE("of weights that nobody measured all but the last become int8") {
+TEST_CASE("of weights that nobody measured those of a network's blocks become int8") {
     const TemporaryFolder folder;
     Array first = normals({128, 64}, 1);
     const auto load = [&] {
-        write_safetensors(folder / "model.safetensors", {{"first.weight", first},
-                                                         {"first.bias", normals({128}, 2)},
+        write_safetensors(folder / "model.safetensors", {{"blocks.0.weight", first},
+                                                         {"blocks.0.bias", normals({128}, 2)},
                                                          {"last.weight", normals({128, 128}, 3)},
                                                          {"last.bias", normals({128}, 4)}});
         Two<Cpu<std::int8_t>> two;
@@ -155,13 +155,13 @@ TEST_CASE("of weights that nobody measured all but the last become int8") {
         return std::pair(two, warnings);
     };
     const auto [usual, silence] = load();
-    CHECK(usual.first.weight.is_int8());
+    CHECK(usual.of_block.weight.is_int8());
     CHECK(!usual.last.weight.is_int8());
     CHECK(silence.empty());
     first(100, 5) = std::nanf("");
     const auto [damaged, warnings] = load();
-    CHECK(!damaged.first.weight.is_int8());
-    CHECK(contains(warnings, "first.weight contains 1 values"));
+    CHECK(!damaged.of_block.weight.is_int8());
+    CHECK(contains(warnings, "blocks.0.weight contains 1 values"));
 }
 
 TEST_CASE("scales that are missing, misshapen, of another type or no numbers are errors") {

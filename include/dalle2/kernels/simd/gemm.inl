@@ -244,51 +244,101 @@ DALLE2_INLINE int64 next_panels(int64 left, int64 most) {
     return left == most + 1 && most > 2 ? most - 1 : most;
 }
 
-// One block of output pixels, one group of panels: see ConvPlan.
-template <class T>
-void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
-    const int64 block = task / plan.groups, group = task % plan.groups;
-    const int64 first_picture = block / plan.strips * plan.pictures_per_block;
-    const int64 pictures = std::min(plan.pictures_per_block, plan.batch - first_picture);
-    const int64 first_row = block % plan.strips * plan.rows_per_strip;
-    const int64 out_rows = std::min(plan.rows_per_strip, plan.out_height - first_row);
-    const int64 pixels = pictures * out_rows * plan.out_width;
-    using X = Factor<T>;
-    const X** rows = reinterpret_cast<const X**>(scratch);
-    ByteRange* ranges = reinterpret_cast<ByteRange*>(scratch + plan.ranges_at);
-    typename Product<T>::Sum* partial = reinterpret_cast<typename Product<T>::Sum*>(scratch + plan.partial_at);
-    X* copy = reinterpret_cast<X*>(scratch + plan.copy_at);
-    const MatrixUnit ready;
+// A block of output pixels: see ConvPlan.
+struct ConvBlock {
+    int64 first_picture, pictures, first_row, out_rows, pixels;
 
+    template <class T>
+    ConvBlock(const ConvPlan<T>& plan, int64 block)
+        : first_picture(block / plan.strips * plan.pictures_per_block),
+          pictures(std::min(plan.pictures_per_block, plan.batch - first_picture)),
+          first_row(block % plan.strips * plan.rows_per_strip),
+          out_rows(std::min(plan.rows_per_strip, plan.out_height - first_row)),
+          pixels(pictures * out_rows * plan.out_width) {}
+};
+
+// Where in a task's scratch its parts are.
+template <class T>
+struct ConvScratch {
+    const Factor<T>** rows;  // where the window of each pixel begins
+    ByteRange* ranges;
+    typename Product<T>::Sum* partial;
+    Factor<T>* copy;
+
+    ConvScratch(const ConvPlan<T>& plan, char* at)
+        : rows(reinterpret_cast<const Factor<T>**>(at)),
+          ranges(reinterpret_cast<ByteRange*>(at + plan.ranges_at)),
+          partial(reinterpret_cast<typename Product<T>::Sum*>(at + plan.partial_at)),
+          copy(reinterpret_cast<Factor<T>*>(at + plan.copy_at)) {}
+};
+
+// Fills the rows, with what may be read beyond the last, and what they need of the copy. Returns how far the rows of a window
+// are apart.
+template <class T>
+int64 find_windows(const ConvPlan<T>& plan, const ConvBlock& block, const ConvScratch<T>& s) {
+    using X = Factor<T>;
     int64 row_stride = plan.width * plan.channels, picture_stride = plan.height * row_stride;
     const X* source;
     if (plan.copied) {
-        const int64 in_rows = (out_rows - 1) * plan.stride + plan.kernel_height;
+        const int64 in_rows = (block.out_rows - 1) * plan.stride + plan.kernel_height;
         const int64 in_columns = (plan.out_width - 1) * plan.stride + plan.kernel_width;
-        const int64 top = first_row * plan.stride - plan.pad_y;
-        if constexpr (std::is_same_v<T, std::int8_t>)
-            copy_as_bytes(plan, first_picture, pictures, top, in_rows, in_columns, pixels, copy, ranges);
-        else if (plan.pixel_stride != plan.channels)
-            for (int64 i = 0; i < pixels; ++i)
-                copy_factors(plan.x + (first_picture * plan.height * plan.width + first_row * plan.width + i) * plan.channels,
-                             plan.channels, copy + i * plan.pixel_stride);
-        else
+        const int64 top = block.first_row * plan.stride - plan.pad_y;
+        if constexpr (std::is_same_v<T, std::int8_t>) {
+            copy_as_bytes(plan, block.first_picture, block.pictures, top, in_rows, in_columns, block.pixels, s.copy, s.ranges);
+        } else if (plan.pixel_stride != plan.channels) {
+            const T* from = plan.x + (block.first_picture * plan.height + block.first_row) * row_stride;
+            for (int64 i = 0; i < block.pixels; ++i)
+                copy_factors(from + i * plan.channels, plan.channels, s.copy + i * plan.pixel_stride);
+        } else {
             copy_padded(
-                plan, first_picture, pictures, top, in_rows, in_columns, copy,
+                plan, block.first_picture, block.pictures, top, in_rows, in_columns, s.copy,
                 [](int64, const T* from, int64 count, X* to) { copy_factors(from, count, to); },
                 [](int64, X* to, int64 count) { clear(to, count); });
-        source = copy;
+        }
+        source = s.copy;
         row_stride = in_columns * plan.pixel_stride;
         picture_stride = in_rows * row_stride;
     } else if constexpr (std::is_same_v<X, typename Product<T>::Value>) {
-        source = plan.x + (first_picture * plan.height + first_row * plan.stride) * row_stride;
+        source = plan.x + (block.first_picture * plan.height + block.first_row * plan.stride) * row_stride;
     }
-    int64 pixel = 0;
-    for (int64 b = 0; b < pictures; ++b)
-        for (int64 y = 0; y < out_rows; ++y)
-            for (int64 x = 0; x < plan.out_width; ++x)
-                rows[pixel++] = source + b * picture_stride + y * plan.stride * row_stride + x * plan.stride * plan.pixel_stride;
-    for (int i = 0; i < ConvPlan<T>::most_rows; ++i) rows[pixel + i] = rows[pixel - 1];
+    const X** row = s.rows;
+    for (int64 b = 0; b < block.pictures; ++b)
+        for (int64 y = 0; y < block.out_rows; ++y) {
+            const X* from = source + b * picture_stride + y * plan.stride * row_stride;
+            for (int64 x = 0; x < plan.out_width; ++x) *row++ = from + x * plan.stride * plan.pixel_stride;
+        }
+    std::fill_n(row, ConvPlan<T>::most_rows, row[-1]);
+    return row_stride;
+}
+
+// What the calls of a micro-kernel fetch meanwhile: each of `calls` its part of the weights that come next.
+struct Ahead {
+    const char* at = nullptr;  // null: nothing
+    int64 stride = 0, of_call = 0;
+
+    Ahead() = default;
+    template <class T>
+    Ahead(const T* next, int64 taps, int64 steps, int64 calls) : at(reinterpret_cast<const char*>(next)) {
+        constexpr int64 unit = DALLE2_HAVE_AMX ? 64 : 1;
+        stride = ((bytes_per_fetch<T> + calls - 1) / calls + unit - 1) / unit * unit;
+        const int64 bytes = taps * steps * pair_size<T> * panel_width * static_cast<int64>(sizeof(T));
+        of_call = bytes / bytes_per_fetch<T> * stride;
+    }
+    template <class Tile>
+    DALLE2_INLINE void give(Tile& t, int64 call) const {
+        t.ahead = at == nullptr ? nullptr : at + call * of_call;
+        t.ahead_stride = stride;
+    }
+};
+
+// One block of output pixels, one group of panels: see ConvPlan.
+template <class T>
+void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
+    using X = Factor<T>;
+    const ConvBlock block(plan, task / plan.groups);
+    const ConvScratch<T> s(plan, scratch);
+    const MatrixUnit ready;
+    const int64 pixels = block.pixels, row_stride = find_windows(plan, block, s);
 
     constexpr int64 step = pair_size<T>;
     GemmTile<T, X> t{};
@@ -297,22 +347,26 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     t.panel_stride = plan.panel_stride;
     t.y_stride = plan.out_channels;
     t.bypasses = plan.bypasses;
-    const int64 end = std::min(plan.panels, (group + 1) * plan.panels_per_group);
+    const int64 first_panel = task % plan.groups * plan.panels_per_group;
+    const int64 end = std::min(plan.panels, first_panel + plan.panels_per_group);
     const auto weights_at = [&](int64 panel, int64 tap, int64 k) DALLE2_LAMBDA {
         return plan.w + panel * plan.panel_stride + tap * t.w_tap_stride + k * panel_width;
     };
-    auto* y = plan.y + ((first_picture * plan.out_height + first_row) * plan.out_width) * plan.out_channels;
-    const int64 first_panel = group * plan.panels_per_group;
+    auto* y = plan.y + ((block.first_picture * plan.out_height + block.first_row) * plan.out_width) * plan.out_channels;
     // Where a matrix unit multiplies, vectors make results of one tile's sums while it makes those of the next.
     constexpr bool finishes_later = DALLE2_HAVE_AMX;
     GemmTile<T, X> before{};
+    const auto finish_before = [&] {
+        if (before.y != nullptr) finish_tile(before);
+        before.y = nullptr;
+    };
     int64 turn = 0;
     for (int64 pass = 0; pass < plan.run; pass += plan.run_per_pass) {
         const int64 pass_end = std::min(plan.run, pass + plan.run_per_pass);
-        for (int64 panel = first_panel; panel < end;) {
-            const int64 count = next_panels(end - panel, most_panels(pixels)), tile_rows = rows_of_panels[count];
+        for (int64 panel = first_panel, count; panel < end; panel += count) {
+            count = next_panels(end - panel, most_panels(pixels));
+            const int64 column = panel * panel_width, tile_rows = rows_of_panels[count];
             const auto kernel = gemm_tile_of<T, X>(count);
-            const int64 column = panel * panel_width;
             t.columns = std::min(plan.out_channels - column, count * panel_width);
             t.bias = plan.bias ? plan.bias + column : nullptr;
             if constexpr (std::is_same_v<T, std::int8_t>) {
@@ -321,69 +375,57 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
             }
             t.partial_stride = count * panel_width;
             const int64 sums_per_column = plan.in_passes() ? pixels + ConvPlan<T>::most_rows : 0;
-            auto* const sums = partial + (panel - first_panel) * panel_width * sums_per_column;
-            const int64 tiles = (pixels + tile_rows - 1) / tile_rows;
+            auto* const sums = s.partial + (panel - first_panel) * panel_width * sums_per_column;
             for (int64 tap = 0; tap < plan.kernel_height; tap += plan.taps_per_chunk)
                 for (int64 k = pass; k < pass_end; k += plan.run_per_chunk) {
                     t.taps = std::min(plan.taps_per_chunk, plan.kernel_height - tap);
                     t.steps = std::min(plan.run_per_chunk, plan.run - k) / step;
                     t.x_offset = tap * row_stride + k;
                     t.w = weights_at(panel, tap, k);
-                    // Each tile fetches its part of the weights after these; with the first panel the next tile's rows,
-                    // which a linear layer has not read before.
-                    const T* next = nullptr;
-                    int64 tile_share = 0, weights_stride = 0;
-                    const bool fetches_rows = in_assembly<T> && !plan.copied && panel == first_panel &&
-                                              plan.kernel_height == 1 && plan.run == plan.channels &&
-                                              plan.run <= plan.run_per_chunk;
-                    t.ahead = nullptr;
+                    t.add_to_partial = tap > 0 || k > 0;
+                    const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
+                    // Fetched meanwhile are the weights that come next; with the first panel the next tile's rows, which a
+                    // linear layer has not read before.
+                    Ahead weights;
                     if constexpr (fetches_ahead<T>) {
-                        constexpr int64 unit = DALLE2_HAVE_AMX ? 64 : 1;
-                        weights_stride = ((bytes_per_fetch<T> + tiles - 1) / tiles + unit - 1) / unit * unit;
-                        const int64 bytes = t.taps * t.steps * step * panel_width * static_cast<int64>(sizeof(T));
-                        tile_share = bytes / bytes_per_fetch<T> * weights_stride;
+                        const T* next = nullptr;
                         if (k + plan.run_per_chunk < pass_end)
                             next = weights_at(panel, tap, k + plan.run_per_chunk);
                         else if (tap + plan.taps_per_chunk < plan.kernel_height)
                             next = weights_at(panel, tap + plan.taps_per_chunk, pass);
                         else if (panel + count < end)
                             next = weights_at(panel + count, 0, pass);
+                        weights = Ahead(next, t.taps, t.steps, (pixels + tile_rows - 1) / tile_rows);
                     }
-                    t.add_to_partial = tap > 0 || k > 0;
-                    const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
+                    const bool fetches_rows = in_assembly<T> && !plan.copied && panel == first_panel &&
+                                              plan.kernel_height == 1 && plan.run == plan.channels &&
+                                              plan.run <= plan.run_per_chunk;
                     for (int64 m = 0; m < pixels; m += tile_rows) {
-                        t.rows = rows + m;
-                        t.row_ranges = ranges + m;
+                        t.rows = s.rows + m;
+                        t.row_ranges = s.ranges + m;
                         t.valid_rows = std::min(tile_rows, pixels - m);
-                        auto* const results = last ? y + m * plan.out_channels + column : nullptr;
                         t.partial =
                             sums + (plan.chunked() ? m * t.partial_stride : turn * most_tile_rows * most_tile_columns);
+                        auto* const results = last ? y + m * plan.out_channels + column : nullptr;
                         t.y = finishes_later ? nullptr : results;
+                        weights.give(t, m / tile_rows);
                         if (fetches_rows && m + tile_rows < pixels) {
-                            t.ahead = reinterpret_cast<const char*>(rows[m + tile_rows] + t.x_offset);
+                            t.ahead = reinterpret_cast<const char*>(t.rows[tile_rows] + t.x_offset);
                             t.ahead_stride = tile_rows * static_cast<int64>(sizeof(X)) * inputs_per_fetch<T>;
-                        } else if (next != nullptr) {
-                            t.ahead = reinterpret_cast<const char*>(next) + m / tile_rows * tile_share;
-                            t.ahead_stride = weights_stride;
                         }
                         kernel(t);
                         if constexpr (finishes_later) {
-                            if (before.y != nullptr) finish_tile(before);
+                            finish_before();
                             before = t;
                             before.y = results;
                             turn = 1 - turn;
                         }
                     }
                 }
-            panel += count;
-            // (Sums in chunks take the place of those before.)
-            if (before.y != nullptr && plan.chunked()) {
-                finish_tile(before);
-                before.y = nullptr;
-            }
+            if (plan.chunked()) finish_before();  // the sums of the next panels take their place
         }
     }
-    if (before.y != nullptr) finish_tile(before);
+    finish_before();
     if constexpr (stores_past)
         if (plan.bypasses) fence_past();
 }
