@@ -2,6 +2,7 @@
 // type.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include <dalle2/kernels/kernels.hpp>
@@ -289,6 +290,28 @@ TEST_CASE_TEMPLATE("sums that are cut into chunks are whole in the end", T, floa
 TEST_CASE_TEMPLATE("rows whose length is a power of two meet their weights", T, float, bfloat16) {
     check_convolution<T>({803, 1, 1, 512, 260, 1, 1, 1, 0});
     check_convolution<T>({5, 9, 17, 512, 256, 1, 1, 1, 0});
+}
+
+// (For the sake of matrix units, as the next.)
+TEST_CASE("rows too long for a cache meet the weights in passes") {
+    check_convolution<bfloat16>({163, 1, 1, 4200, 100, 1, 1, 1, 0});
+}
+
+TEST_CASE("results too many for a cache are the same past it") {
+    const Conv2dShape s{70001, 1, 1, 6, 64, 1, 1, 1, 0};
+    const Data<bfloat16> d(s);
+    const int64 count = s.batch * s.out_channels;
+    for_each_isa([&] {
+        const auto packed =
+            kernels::pack_weights<bfloat16>(d.w.data(), s.out_channels, s.in_channels, 1, 1);
+        // Those that do not begin with a line of the caches go into them.
+        const kernels::AlignedBuffer<bfloat16> buffer(2 * count + 1);
+        bfloat16 *past = buffer.get(), *usual = past + count + 1;
+        kernels::conv2d(s, d.x.data(), packed, d.bias.data(), past);
+        kernels::conv2d(s, d.x.data(), packed, d.bias.data(), usual);
+        CHECK(std::memcmp(past, usual, static_cast<std::size_t>(count) * sizeof(bfloat16)) == 0);
+    });
+    check_convolution<bfloat16>(s);
 }
 
 TEST_CASE_TEMPLATE("pictures larger than a block are cut into strips that fit together", T, float,
