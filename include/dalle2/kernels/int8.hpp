@@ -9,8 +9,8 @@
 // Winograd's method the tiles that it touches; never another picture.
 #pragma once
 
+#include <algorithm>
 #include <optional>
-#include <vector>
 
 #include <dalle2/kernels/gemm.hpp>
 #include <dalle2/kernels/int8_weights.hpp>
@@ -50,21 +50,21 @@ inline void unpack_int8_weights(const Int8Weights& weights, float* w) {
 namespace detail {
 
 // What bytes stand for in each picture of x [pictures, elements].
-inline std::vector<ByteRange> picture_ranges(int64 pictures, int64 elements, const bfloat16* x) {
+inline AlignedBuffer<ByteRange> picture_ranges(int64 pictures, int64 elements, const bfloat16* x) {
     constexpr int64 most = 1 << 14;
     const int64 pieces = std::max<int64>(1, (elements + most - 1) / most);
-    std::vector<Extremes> extremes(static_cast<std::size_t>(pictures * pieces));
+    const AlignedBuffer<Extremes> extremes(pictures * pieces);
     const auto find = vector_kernels<std::int8_t>().extremes;
     parallel_for(pictures * pieces, [&](int64 task, int) {
         const int64 begin = task % pieces * most;
-        extremes[static_cast<std::size_t>(task)] =
+        extremes.get()[task] =
             find(std::min(most, elements - begin), x + task / pieces * elements + begin);
     });
-    std::vector<ByteRange> ranges;
-    for (auto piece = extremes.begin(); piece != extremes.end(); piece += pieces) {
+    AlignedBuffer<ByteRange> ranges(pictures);
+    for (int64 picture = 0; picture < pictures; ++picture) {
         Extremes all;
-        for (int64 i = 0; i < pieces; ++i) all.add(piece[i]);
-        ranges.push_back(byte_range(all));
+        for (int64 i = 0; i < pieces; ++i) all.add(extremes.get()[picture * pieces + i]);
+        ranges.get()[picture] = byte_range(all);
     }
     return ranges;
 }
@@ -77,11 +77,11 @@ inline void conv2d(const Conv2dShape& s, const bfloat16* x, const Int8Weights& w
     ConvProblem<std::int8_t> problem = fast::conv_problem<std::int8_t>(s, x, w.packed(), bias, y);
     problem.column_scales = w.scales(), problem.column_sums = w.sums();
     const fast::ConvMethod method = named.value_or(fast::conv_method(problem));
-    std::vector<ByteRange> ranges;
+    AlignedBuffer<ByteRange> ranges;
     if (method == fast::ConvMethod::direct &&
         (s.kernel_height != 1 || s.kernel_width != 1 || s.stride != 1 || s.padding != 0)) {
         ranges = detail::picture_ranges(s.batch, s.height * s.width * s.in_channels, x);
-        problem.picture_ranges = ranges.data();
+        problem.picture_ranges = ranges.get();
     }
     fast::run(problem, method);
 }
