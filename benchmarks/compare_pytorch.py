@@ -855,7 +855,10 @@ def main():
             parser.error(f"no case begins with \"{word}\"; there are {', '.join(names)}")
         chosen.update(found)
     entries = []
-    report = {"pytorch": torch.__version__, "threads": arguments.threads, "model": arguments.model.name,
+    ours = Dalle2(arguments.stages, arguments.dalle2_model, "float32", arguments.threads)
+    isa = ours.ask(machine=True)["isa"]
+    ours.close()
+    report = {"pytorch": torch.__version__, "isa": isa, "threads": arguments.threads, "model": arguments.model.name,
               "prompt_tokens": arguments.prompt_tokens, "best_precision": arguments.best_precision, "cases": entries}
 
     def save():

@@ -354,12 +354,17 @@ fi
 # --- What was found
 
 missed=$(python3 - "$work/rows" "$json" "$markdown" "${names[@]}" << 'PY'
-import json, os, platform, sys
+import contextlib, glob, json, os, platform, sys
 folder, path, markdown, *names = sys.argv[1:]
 rows = {n: json.load(open(f"{folder}/{n}.json")) for n in names if os.path.exists(f"{folder}/{n}.json")}
+report = {"machine": platform.machine(), "cores": len(os.sched_getaffinity(0))}
+for program in glob.glob(os.path.join(os.path.dirname(folder), "*.json")):  # all say the same
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        measured = json.load(open(program))
+        report |= {key: measured[key] for key in ("isa", "threads")}
 if path:
     with open(path, "w") as file:
-        json.dump({"machine": platform.machine(), "cores": len(os.sched_getaffinity(0)), "targets": rows}, file, indent=2)
+        json.dump(report | {"targets": rows}, file, indent=2)
         file.write("\n")
 if markdown:
     with open(markdown, "w") as file:

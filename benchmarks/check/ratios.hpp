@@ -24,8 +24,12 @@ using Ratios = std::map<std::string, double>;
 // By name, why: an output was wrong, or what should have been measured failed.
 using Failures = std::map<std::string, std::string>;
 
+// By what they were measured with, "avx2/1": the instruction set and the number of threads. Shares
+// and ratios of different ones have little in common.
+using Sections = std::map<std::string, Ratios>;
+
 struct Found {
-    Ratios ratios;
+    Sections sections;
     Failures failures;
 };
 
@@ -33,86 +37,104 @@ namespace detail {
 
 inline std::string text(const Json& row, const char* key) { return row.at(key).get<std::string>(); }
 
-inline void add_kernels(const Json& report, Found& found) {
+inline void add_kernels(const Json& report, Ratios& ratios) {
     for (const Json& row : report.at("layers"))
         for (const auto& [pass, value] : row.items())
             if (value.is_object() && value.contains("share"))
-                found.ratios["kernels/" + text(row, "scalar") + "/" + text(row, "layer") + "/" +
-                             pass] = value["share"];
+                ratios["kernels/" + text(row, "scalar") + "/" + text(row, "layer") + "/" + pass] =
+                    value["share"];
 }
 
 // "stages/bfloat16/decoder/2 samples, 77 tokens"
-inline void add_stages(const Json& report, Found& found) {
+inline void add_stages(const Json& report, Ratios& ratios) {
     for (const Json& row : report.at("networks")) {
         std::string name = "stages/" + text(report, "engine") + "/" + text(row, "network") + "/" +
                            std::to_string(row.at("batch").get<int>()) + " samples";
         if (const int tokens = row.at("tokens"); tokens > 0)
             name += ", " + std::to_string(tokens) + " tokens";
         if (row.at("whole").get<bool>()) name += ", whole";
-        found.ratios[name] = row.at("share");
+        ratios[name] = row.at("share");
     }
 }
 
 // How fast a wrong output comes says nothing.
-inline void add_comparison(const Json& report, Found& found) {
+inline void add_comparison(const Json& report, Ratios& ratios, Failures& failures) {
     for (const Json& row : report.at("cases")) {
         const std::string name = "compare/" + text(row, "precision") + "/" + text(row, "case");
         if (row.contains("broke_off")) {
-            found.failures[name] = "broke off: " + text(row, "broke_off");
+            failures[name] = "broke off: " + text(row, "broke_off");
             continue;
         }
         if (!row.value("agree", true)) {
-            found.failures[name] = row.value("wrong", "a case that it is made of is wrong");
+            failures[name] = row.value("wrong", "a case that it is made of is wrong");
             continue;
         }
-        if (row.contains("vs_pytorch"))
-            found.ratios[name + "/pytorch"] = row["vs_pytorch"].at("median");
+        if (row.contains("vs_pytorch")) ratios[name + "/pytorch"] = row["vs_pytorch"].at("median");
         if (!row.contains("contenders")) continue;
         for (const std::string rival : {"openvino", "onnxruntime"})
             if (row["contenders"].contains(rival))
-                found.ratios[name + "/" + rival] =
-                    row["contenders"][rival].at("ratio").at("median");
+                ratios[name + "/" + rival] = row["contenders"][rival].at("ratio").at("median");
+    }
+}
+
+// "training/decoder/dalle2 float32": the share of the peak. Rivals' shares are their own business.
+inline void add_training(const Json& report, Ratios& ratios) {
+    for (const auto& [task, entry] : report.at("tasks").items()) {
+        for (const Json& row : entry.at("rows"))
+            if (const std::string name = text(row, "name"); name.starts_with("dalle2"))
+                ratios["training/" + task + "/" + name] = row.at("share");
+        if (entry.contains("vs_pytorch"))
+            ratios["training/" + task + "/pytorch"] = entry["vs_pytorch"].at("median");
     }
 }
 
 // Seconds and bytes, which should be small, are no ratios. A target that is missed for another
 // reason than its figure has that written down.
-inline void add_targets(const Json& report, Found& found) {
+inline void add_targets(const Json& report, Ratios& ratios, Failures& failures) {
     for (const auto& [name, row] : report.at("targets").items())
         if (row.at("met") == false && row.contains("reason"))
-            found.failures["targets/" + name] = text(row, "reason");
+            failures["targets/" + name] = text(row, "reason");
         else if (row.at("figure").is_number() && row.at("better") == "more")
-            found.ratios["targets/" + name] = row["figure"];
+            ratios["targets/" + name] = row["figure"];
+}
+
+inline std::string section_of(const Json& report) {
+    return text(report, "isa") + "/" + std::to_string(report.at("threads").get<int>());
 }
 
 }  // namespace detail
 
-// Adds what is in the JSON of kernels, stages, compare_pytorch.py or targets.sh, which `path` names
-// in errors. Of a ratio that is there already the larger one stays: on a busy machine the best of
-// several runs says what the program can do. Throws FormatError for another file.
+// Adds what is in the JSON of kernels, stages, training, compare_pytorch.py or targets.sh, which
+// `path` names in errors. Of a ratio that is there already the larger one stays: on a busy machine
+// the best of several runs says what the program can do. Throws FormatError for another file.
 inline void add_report(const Json& report, const std::string& path, Found& all) {
-    Found found;
+    Ratios ratios;
+    Failures failures;
+    std::string section;
     try {
         if (report.contains("layers"))
-            detail::add_kernels(report, found);
+            detail::add_kernels(report, ratios);
         else if (report.contains("networks"))
-            detail::add_stages(report, found);
+            detail::add_stages(report, ratios);
+        else if (report.contains("tasks"))
+            detail::add_training(report, ratios);
         else if (report.contains("cases"))
-            detail::add_comparison(report, found);
+            detail::add_comparison(report, ratios, failures);
         else if (report.contains("targets"))
-            detail::add_targets(report, found);
+            detail::add_targets(report, ratios, failures);
         else
             throw FormatError(path +
                               " is not the JSON of a benchmark; expected \"layers\", "
-                              "\"networks\", \"cases\" or \"targets\" in it");
+                              "\"networks\", \"tasks\", \"cases\" or \"targets\" in it");
+        if (!ratios.empty()) section = detail::section_of(report);
     } catch (const Json::exception& error) {
         throw FormatError(path + " is not as a benchmark writes it: " + error.what());
     }
-    for (const auto& [name, ratio] : found.ratios) {
-        const auto [at, is_new] = all.ratios.emplace(name, ratio);
+    for (const auto& [name, ratio] : ratios) {
+        const auto [at, is_new] = all.sections[section].emplace(name, ratio);
         if (!is_new) at->second = std::max(at->second, ratio);
     }
-    all.failures.merge(found.failures);
+    all.failures.merge(failures);
 }
 
 struct Expectation {
@@ -121,33 +143,41 @@ struct Expectation {
     double least() const { return value * (1 - margin); }
 };
 
-// A stored table: {"margin": 0.15, "ratios": {NAME: 0.9, NAME: {"value": 0.9, "margin": 0.3}}}.
-// Throws FormatError.
-inline std::map<std::string, Expectation> read_table(const Json& table, const std::string& path) {
+// By section, by name.
+using Expectations = std::map<std::string, Expectation>;
+using Table = std::map<std::string, Expectations>;
+
+// A stored table: {"margin": 0.15, "sections": {"avx2/1": {NAME: 0.9, NAME: {"value": 0.9,
+// "margin": 0.3}}}}. Throws FormatError.
+inline Table read_table(const Json& table, const std::string& path) {
     try {
-        std::map<std::string, Expectation> expected;
+        Table expected;
         const double margin = table.at("margin");
-        for (const auto& [name, entry] : table.at("ratios").items())
-            expected[name] = entry.is_object()
-                                 ? Expectation{entry.at("value"), entry.value("margin", margin)}
-                                 : Expectation{entry.get<double>(), margin};
-        for (const auto& [name, entry] : expected)
-            if (!(entry.margin >= 0 && entry.margin < 1))
-                throw FormatError(path + ": the margin of \"" + name + "\" is " +
-                                  std::to_string(entry.margin) + "; expected 0 to less than 1");
+        for (const auto& [section, entries] : table.at("sections").items())
+            for (const auto& [name, entry] : entries.items()) {
+                const Expectation one =
+                    entry.is_object()
+                        ? Expectation{entry.at("value"), entry.value("margin", margin)}
+                        : Expectation{entry.get<double>(), margin};
+                if (!(one.margin >= 0 && one.margin < 1))
+                    throw FormatError(path + ": the margin of \"" + name + "\" of " + section +
+                                      " is " + std::to_string(one.margin) +
+                                      "; expected 0 to less than 1");
+                expected[section][name] = one;
+            }
         return expected;
     } catch (const Json::exception& error) {
         throw FormatError(path + " is not a table of expected ratios: " + error.what());
     }
 }
 
-// Names of what was found: below its margin, as expected or better, not in the table; and names of
-// the table that were not measured.
+// Of one section, names of what was found: below its margin, as expected or better, not in the
+// table; and names of the table that were not measured.
 struct Comparison {
     std::vector<std::string> slower, good, unknown, missing;
 };
 
-inline Comparison compare(const Ratios& found, const std::map<std::string, Expectation>& expected) {
+inline Comparison compare(const Ratios& found, const Expectations& expected) {
     Comparison result;
     for (const auto& [name, value] : found) {
         const auto entry = expected.find(name);
@@ -163,16 +193,18 @@ inline Comparison compare(const Ratios& found, const std::map<std::string, Expec
     return result;
 }
 
-// The table with what was found as what is expected; margins of its own and other names stay.
-inline Json updated(Json table, const Ratios& found) {
-    for (const auto& [name, value] : found) {
-        const double rounded = std::round(1000 * value) / 1000;
-        Json& entry = table["ratios"][name];
-        if (entry.is_object())
-            entry["value"] = rounded;
-        else
-            entry = rounded;
-    }
+// The table with what was found as what is expected; margins of its own, other names and other
+// sections stay.
+inline Json updated(Json table, const Sections& found) {
+    for (const auto& [section, ratios] : found)
+        for (const auto& [name, value] : ratios) {
+            const double rounded = std::round(1000 * value) / 1000;
+            Json& entry = table["sections"][section][name];
+            if (entry.is_object())
+                entry["value"] = rounded;
+            else
+                entry = rounded;
+        }
     return table;
 }
 

@@ -13,6 +13,8 @@
 #include <dalle2/engine/profile_report.hpp>
 #include <dalle2/io/json.hpp>
 #include <dalle2/io/safetensors.hpp>
+#include <dalle2/kernels/isa.hpp>
+#include <dalle2/kernels/parallel.hpp>
 #include <dalle2/pipeline/load.hpp>
 
 namespace stages_benchmark {
@@ -46,6 +48,9 @@ private:
     }
 
     OrderedJson answer(const Json& request) {
+        if (request.contains("machine"))
+            return {{"isa", kernels::name_of(kernels::current_isa())},
+                    {"threads", kernels::thread_count()}};
         if (request.contains("load")) {
             network_.reset();
             pipeline_.reset();
@@ -84,7 +89,7 @@ private:
         }
         if (request.contains("picture")) return draw(request);
         throw ConfigError(
-            "a request must have \"load\", \"inputs\", \"run\", \"work\", "
+            "a request must have \"machine\", \"load\", \"inputs\", \"run\", \"work\", "
             "\"outputs\", \"pipeline\" or \"picture\"");
     }
 

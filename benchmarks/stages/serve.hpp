@@ -2,6 +2,7 @@
 // both take turns on the same machine. Each request is a line of JSON on standard input, each
 // answer a line on standard output:
 //
+//     {"machine": true}                                    {"isa": "avx2", "threads": 2}
 //     {"load": "decoder"}                                  {"seconds": 1.2}
 //     {"inputs": "in.safetensors", "steps": 25}            {"names": ["sample", ...],
 //                                                           "seconds": 0.2}
