@@ -7,6 +7,10 @@
 #include <mutex>
 #include <utility>
 
+#if defined(__GLIBC__)  // known from the headers above
+#include <malloc.h>
+#endif
+
 #include <dalle2/core/array.hpp>
 #include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/pipeline/encoded_text.hpp>
@@ -16,6 +20,18 @@ namespace dalle2 {
 // What of a model is in memory between calls: all of it; or nothing, each network being loaded when
 // its turn comes and released after it. The pictures are the same.
 enum class Residency { whole, in_turn };
+
+namespace detail {
+
+// The small weights of a network leave gaps, which glibc would keep, and which the next network's
+// do not fill.
+inline void return_freed_memory() {
+#if defined(__GLIBC__)
+    ::malloc_trim(0);
+#endif
+}
+
+}  // namespace detail
 
 // Stands for a Part in a slot of a pipeline, or for a network in a part. Copies, and calls from
 // several threads at once, share one.
@@ -40,7 +56,10 @@ public:
         if (auto part = state_->part.lock()) return part;
         const BufferPool::Outside outside;  // the part may outlive the call that asks for it
         // Not make_shared: its block would keep the part's memory until the last weak reference.
-        std::shared_ptr<const Part> part(new Part(state_->load()));
+        std::shared_ptr<const Part> part(new Part(state_->load()), [](const Part* released) {
+            delete released;
+            detail::return_freed_memory();
+        });
         state_->part = part;
         return part;
     }
