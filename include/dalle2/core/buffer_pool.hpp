@@ -33,6 +33,11 @@ inline std::shared_ptr<void> allocate_outside(std::size_t bytes) {
 }  // namespace detail
 
 class BufferPool {
+public:
+    // As much of its memory stays with a pool from one stage to the next.
+    static constexpr std::size_t kept_bytes = std::size_t{32} << 20;
+
+private:
     // Shared with every block that is in use, so that blocks may outlive the pool.
     class Memory {
     public:
@@ -64,7 +69,6 @@ class BufferPool {
         // Addresses, not memory: more than any computer has for one model.
         static constexpr std::size_t reserved_bytes =
             sizeof(void*) > 4 ? std::size_t{1} << 38 : std::size_t{1} << 30;
-        static constexpr std::size_t kept_bytes = std::size_t{32} << 20;
 
         mutable std::mutex mutex_;
         ArenaLayout layout_;

@@ -1,5 +1,5 @@
 // How much memory a picture will take, from a model's configs alone: the weights as an engine packs
-// them, and what each stage needs besides, found by running it on the Trace engine.
+// them, what each stage needs besides, found by running it on the Trace engine, and the program.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <dalle2/core/bfloat16.hpp>
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/random.hpp>
 #include <dalle2/engine/engine_kind.hpp>
 #include <dalle2/engine/int8_rule.hpp>
@@ -35,20 +36,23 @@ struct MemoryStage {
     std::int64_t activations = 0;  // tensors, at most, with the gaps between them
 };
 
-// In the order of a picture's stages. What a program takes without any model (some ten megabytes),
-// a vocabulary, and what each thread's kernels need for a moment (some megabytes) are not in it.
+// In the order of a picture's stages.
 struct MemoryPlan {
     std::vector<MemoryStage> stages;
+    std::int64_t program = 0;  // what a process takes besides that draws a picture
 
     // The most that a picture needs: with each network in memory in its turn, or all of them.
     std::int64_t peak_bytes(Residency residency) const {
+        constexpr auto most_kept = static_cast<std::int64_t>(BufferPool::kept_bytes);
         std::int64_t all = 0, activations = 0, stage_peak = 0;
         for (const MemoryStage& stage : stages) {
+            // The tensors of earlier stages are gone, but the pool keeps some of their memory.
+            const std::int64_t pool = std::max(stage.activations, std::min(activations, most_kept));
             all += stage.weights;
             activations = std::max(activations, stage.activations);
-            stage_peak = std::max(stage_peak, stage.weights + stage.activations);
+            stage_peak = std::max(stage_peak, stage.weights + pool);
         }
-        return residency == Residency::whole ? all + activations : stage_peak;
+        return program + (residency == Residency::whole ? all + activations : stage_peak);
     }
 };
 
@@ -60,6 +64,13 @@ struct MemoryPlanOptions {
 };
 
 namespace detail {
+
+// Of a program like `dalle2`, found by measuring: its code and its libraries', stacks, what kernels
+// need for a moment and the pictures themselves take some 12 MB on x86-64; a vocabulary of the size
+// of CLIP's takes 10 MB.
+inline std::int64_t program_bytes(std::int64_t vocabulary_size) {
+    return 12'000'000 + 200 * vocabulary_size;
+}
 
 template <class T>
 std::int64_t packed_bytes(const Shape& s) {
@@ -113,6 +124,7 @@ MemoryPlan memory_plan(const ModelDirectory& directory, const MemoryPlanOptions&
         options.engine == EngineKind::reference || options.engine == EngineKind::cpu_float;
     TorchGenerator generator(0);
     MemoryPlan plan;
+    plan.program = detail::program_bytes(configs.text_encoder.vocab_size);
     const auto sampler = [](const NoiseScheduleConfig& config) {
         return AnySampler(NoiseSchedule(config));
     };
