@@ -1,5 +1,6 @@
 // The choice of the instruction set.
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 #include <dalle2/kernels/isa.hpp>
@@ -28,9 +29,24 @@ TEST_CASE("a name finds its instruction set, and a wrong one says which there ar
         const std::string message = error.what();
         CHECK(message.find("option --isa") != std::string::npos);
         CHECK(message.find("avx1024") != std::string::npos);
+        CHECK(message.find("unknown") != std::string::npos);
         CHECK(message.find("portable") != std::string::npos);
     }
     CHECK_THROWS_AS(kernels::isa_from_name("", "test"), dalle2::ConfigError);
+}
+
+TEST_CASE("an instruction set that the processor lacks is an error, and no other is taken") {
+    const auto avx2_alone = [](Isa isa) { return isa == Isa::portable || isa == Isa::avx2; };
+    CHECK(kernels::isa_from_name("avx2", "test", avx2_alone) == Isa::avx2);
+    for (const Isa isa : kernels::all_isas) {
+        if (avx2_alone(isa)) continue;
+        const std::string name = kernels::name_of(isa);
+        CHECK_THROWS_WITH_AS(kernels::isa_from_name(name, "environment", avx2_alone),
+                             ("environment: instruction set \"" + name +
+                              "\" is not available on this processor; it can run portable, avx2")
+                                 .c_str(),
+                             dalle2::ConfigError);
+    }
 }
 
 TEST_CASE("a forced choice lasts as long as its scope, and scopes nest") {

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <dalle2/io/picture.hpp>
+#include <dalle2/kernels/isa.hpp>
 
 #include "running.hpp"
 
@@ -86,6 +87,15 @@ TEST_CASE(
         CHECK_MESSAGE(is_one_error_line(refused.err), refused.err);
         CHECK(refused.err.find("DALLE2_ISA") != std::string::npos);
         CHECK(refused.err.find("it can run portable") != std::string::npos);
+    }
+    // A known one, on processors that lack one.
+    for (const dalle2::kernels::Isa isa : dalle2::kernels::all_isas) {
+        if (dalle2::kernels::available(isa)) continue;
+        const Run refused =
+            run(folder, "info", std::string("DALLE2_ISA=") + dalle2::kernels::name_of(isa));
+        CHECK(refused.status == 1);
+        CHECK_MESSAGE(is_one_error_line(refused.err), refused.err);
+        CHECK(refused.err.find("not available on this processor") != std::string::npos);
     }
     const Run forced = run(folder, "info", "DALLE2_ISA=portable");
     CHECK(forced.status == 0);

@@ -115,16 +115,21 @@ inline Isa best_isa() {
 }
 
 // The instruction set called `name`; `where` goes into the error. Throws ConfigError for a name
-// that is unknown or that this processor cannot run.
-inline Isa isa_from_name(std::string_view name, const std::string& where) {
+// that is unknown or that this processor cannot run. (What it can run may be given, to see what
+// another processor would say.)
+inline Isa isa_from_name(std::string_view name, const std::string& where,
+                         bool (*can_run)(Isa) = available) {
     std::string runnable;
+    bool known = false;
     for (Isa isa : all_isas) {
-        if (!available(isa)) continue;
+        known = known || name == name_of(isa);
+        if (!can_run(isa)) continue;
         if (name == name_of(isa)) return isa;
         runnable += std::string(runnable.empty() ? "" : ", ") + name_of(isa);
     }
-    throw ConfigError(where + ": instruction set \"" + std::string(name) +
-                      "\" is unknown or not available on this processor; it can run " + runnable);
+    throw ConfigError(where + ": instruction set \"" + std::string(name) + "\" is " +
+                      (known ? "not available on" : "unknown to") + " this processor; it can run " +
+                      runnable);
 }
 
 namespace detail {
