@@ -101,6 +101,27 @@ TEST_CASE("an image embedding that is no numbers is an error before any work, an
     CHECK(steps > 0);
 }
 
+TEST_CASE("an image encoder that gives no numbers is an error that names it") {
+    const VariationsModel model;
+    auto damaged = tiny_model::image_encoder<Reference>();
+    for_each_parameter(damaged, [](const std::string& name, Reference::Parameter& parameter) {
+        if (name != "visual_projection.weight") return;
+        Array values = Reference::store(parameter);
+        values(2, 5) = std::nanf("");
+        Reference::load(parameter, values);
+    });
+    save_component(model.folder.path(), "image_encoder", damaged);
+    for (const EngineKind engine : {EngineKind::cpu_float, EngineKind::cpu_bfloat16}) {
+        int steps = 0;
+        const VariationsPipeline pipeline =
+            load_variations(model.folder.path(), {.engine = engine});
+        CHECK_THROWS_WITH_AS(
+            pipeline.generate({picture}, {.progress = [&](const GenerateProgress&) { ++steps; }}),
+            doctest::Contains("image encoder: 1 of 12 values "), NumericError);
+        CHECK(steps == 0);
+    }
+}
+
 TEST_CASE("what a model lacks for variations, or for texts, is named") {
     const VariationsModel without_prior;
     for (const Residency residency : {Residency::whole, Residency::in_turn})

@@ -78,6 +78,11 @@ TEST_CASE("weights that are no numbers are an error that names the stage and its
         spoil(made.prior.transformer, statistic, std::nanf(""));
         fails(made, "prior: 1 of 12 values ");
     }
+    for (const char* parameter : {"embedding_proj.weight", "encoder_hidden_states_proj.bias"}) {
+        made = tiny_model::pipeline<E>();
+        spoil(made.decoder.text_projection, parameter, std::nanf(""));
+        fails(made, "text_proj: ");
+    }
     made = tiny_model::pipeline<E>();
     spoil(made.decoder.unet, "conv_out.bias", -infinity);
     fails(made, "decoder, step 1 of 4: ");

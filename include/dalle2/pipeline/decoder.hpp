@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <dalle2/core/finite.hpp>
 #include <dalle2/decoder/text_projection.hpp>
 #include <dalle2/decoder/unet.hpp>
 #include <dalle2/decoder/unet_times.hpp>
@@ -77,8 +78,12 @@ private:
             image = E::concatenate(
                 {text_projection.unconditional_image_embedding(unconditional), image}, 0);
         }
-        return text_projection(image, E::from_array(text.text_embedding),
-                               E::from_array(text.hidden_states));
+        DecoderCondition<E> condition = text_projection(image, E::from_array(text.text_embedding),
+                                                        E::from_array(text.hidden_states));
+        // Once for a picture, so that the UNet is not blamed.
+        check_finite(E::to_array(condition.context), "text_proj");
+        check_finite(E::to_array(condition.time), "text_proj");
+        return condition;
     }
 
     // The extra tokens, which stand before those of the text, are never padding.
