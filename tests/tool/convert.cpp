@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,28 @@ namespace fs = std::filesystem;
 namespace {
 
 const std::string shipped = DALLE2_SOURCE_DIR "/examples/models/emoji-scenes";
+
+// Of a file without its header.
+std::uintmax_t tensor_bytes(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::uint64_t header = 0;  // little-endian, as every processor here
+    file.read(reinterpret_cast<char*>(&header), sizeof header);
+    return fs::file_size(path) - sizeof header - header;
+}
+
+// What a file should take: a byte for each value that is int8 and a float for each of its outputs,
+// the others as in the same file of bfloat16.
+std::uintmax_t int8_bytes(const fs::path& path, const fs::path& half_path) {
+    const dalle2::WeightFiles small(path), half(half_path);
+    CHECK(small.names().size() == half.names().size());
+    std::uintmax_t sum = 0;
+    for (const std::string& name : half.names()) {
+        const dalle2::Shape& shape = half.shape(name);
+        const auto count = static_cast<std::uintmax_t>(dalle2::element_count(shape));
+        sum += small.is_int8(name) ? count + 4 * static_cast<std::uintmax_t>(shape[0]) : 2 * count;
+    }
+    return sum;
+}
 
 }  // namespace
 
@@ -44,14 +67,22 @@ TEST_CASE("a model in int8 is half the size of bfloat16 and draws nearly the sam
     REQUIRE_MESSAGE(made.status == 0, made.err);
     CHECK(made.out.find("decoder") != std::string::npos);
     CHECK(made.out.find("small: 7 networks converted") != std::string::npos);
-    const auto bytes = [](const fs::path& model) {
-        std::uintmax_t sum = 0;
-        for (const auto& entry : fs::recursive_directory_iterator(model))
-            if (entry.path().extension() == ".safetensors") sum += entry.file_size();
-        return static_cast<double>(sum);
-    };
     REQUIRE(run(folder, "convert " + shipped + " half --dtype bfloat16").status == 0);
-    CHECK(bytes(folder / "small") < 0.65 * bytes(folder / "half"));
+    double small_bytes = 0, half_bytes = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(folder / "half")) {
+        if (entry.path().extension() != ".safetensors") continue;
+        const fs::path path = folder / "small" / fs::relative(entry.path(), folder / "half");
+        CAPTURE(path.string());
+        const std::uintmax_t bytes = int8_bytes(path, entry.path());
+        CHECK(tensor_bytes(path) == bytes);
+        small_bytes += static_cast<double>(bytes);
+        half_bytes += static_cast<double>(tensor_bytes(entry.path()));
+    }
+    CHECK(half_bytes > 10e6);
+    // Half, but for scales and for what stays in bfloat16: the vocabulary's table and layers
+    // outside of blocks, an eighth of so small a model.
+    CHECK(small_bytes / half_bytes > 0.5);
+    CHECK(small_bytes / half_bytes < 0.58);
     const dalle2::WeightFiles decoder(folder / "small/decoder/diffusion_pytorch_model.safetensors");
     CHECK(decoder.is_int8("up_blocks.0.resnets.0.conv1.weight"));
     CHECK(!decoder.is_int8("conv_in.weight"));
