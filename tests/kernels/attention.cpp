@@ -20,7 +20,8 @@ struct Attention {
     std::vector<T> q, k, v, dy, y, dq, dk, dv;
     std::vector<Accumulator<T>> log_sum_exp;
 
-    // masks: 0 none, 1 one row for all, 2 one per batch element and query
+    // masks: 0 none, 1 one row for all, 2 one per batch element and query, 3 one per batch element,
+    // which hides every third key and, of many, the first hundred
     Attention(const AttentionShape& s, int masks) : shape(s) {
         const auto values = [](int64 count, unsigned seed) {
             const auto exact = random_values<bfloat16>(count, seed);
@@ -31,13 +32,20 @@ struct Attention {
         v = values(s.batch * s.keys * s.width(), 3);
         dy = values(s.batch * s.queries * s.width(), 4);
         if (masks) {
-            mask_values =
-                random_values<float>(masks == 1 ? s.keys : s.batch * s.queries * s.keys, 5);
+            const int64 rows = masks == 1 ? 1 : masks == 2 ? s.batch * s.queries : s.batch;
+            mask_values = random_values<float>(rows * s.keys, 5);
             mask.data = mask_values.data();
             if (masks == 2) {
                 mask.batch_stride = s.queries * s.keys;
                 mask.query_stride = s.keys;
                 for (std::size_t i = 0; i < mask_values.size(); i += 3) mask_values[i] = -10000;
+            }
+            if (masks == 3) {
+                mask.batch_stride = s.keys;
+                for (int64 i = 0; i < s.batch * s.keys; ++i)
+                    if (const int64 key = i % s.keys; key % 3 == 1 || (s.keys > 200 && key < 100))
+                        mask_values[static_cast<std::size_t>(i)] =
+                            -std::numeric_limits<float>::infinity();
             }
         }
         y.resize(q.size());
@@ -164,7 +172,7 @@ TEST_CASE_TEMPLATE("attention and its gradients agree with double", T, float, bf
              {std::pair{1, 1}, {16, 15}, {17, 33}, {33, 97}, {50, 230}})
             all.push_back({2, queries, keys, 2, 64});
         for (const AttentionShape& s : all)
-            for (int masks : {0, 1, 2}) {
+            for (int masks : {0, 1, 2, 3}) {
                 CAPTURE(s.queries);
                 CAPTURE(s.keys);
                 CAPTURE(s.head_width);
@@ -202,6 +210,16 @@ TEST_CASE_TEMPLATE("a query that may look nowhere sees zero", T, float, bfloat16
             CHECK(static_cast<double>(a.dq[8 + c]) == 0);
         }
         for (T value : a.dk) CHECK(!std::isnan(static_cast<double>(value)));
+
+        Attention<T> all_hidden({2, 20, 130, 1, 64}, 3);
+        for (std::size_t j = 0; j < 130; ++j)
+            all_hidden.mask_values[j] = -std::numeric_limits<float>::infinity();
+        all_hidden.forward();
+        const std::size_t half = all_hidden.y.size() / 2;
+        for (std::size_t i = 0; i < half; ++i) {
+            REQUIRE(static_cast<double>(all_hidden.y[i]) == 0);
+            REQUIRE(static_cast<double>(all_hidden.y[half + i]) != 0);
+        }
     });
 }
 

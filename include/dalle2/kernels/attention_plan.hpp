@@ -132,8 +132,10 @@ void divide(AttentionPlan<T>& plan, int64 threads, bool backward) {
     plan.scale = 1.0f / std::sqrt(static_cast<float>(s.head_width));
     const auto parts = [](int64 count, int64 most) { return (count + most - 1) / most; };
     const auto rounded = [=](int64 count, int64 unit) { return parts(count, unit) * unit; };
-    plan.by_columns = plan.has_tiles && !backward && plan.mask.data == nullptr &&
-                      s.head_width == AttentionColumns<T>::head_width;
+    // Masks that differ from query to query, which are those of small attentions, go by rows.
+    const bool same_keys = plan.mask.data == nullptr || plan.mask.query_stride == 0;
+    plan.by_columns =
+        plan.has_tiles && !backward && same_keys && s.head_width == AttentionColumns<T>::head_width;
     plan.keys = rounded(s.keys, plan.by_columns ? 2 * panel_width : panel_width);
     plan.width = rounded(s.head_width, panel_width);
     const int64 most = plan.by_columns    ? AttentionColumns<T>::most_queries

@@ -1,4 +1,4 @@
-// Attention by AMX, where nothing is masked, the other way round: a tile of scores has sixteen keys by sixteen queries, so
+// Attention by AMX, where all queries may look at the same keys, the other way round: a tile of scores has sixteen keys by sixteen queries, so
 // that maxima and sums of a softmax, one query in each lane, need no step from lane to lane. Scores of some keys at a time
 // stay in the first-level cache; what came of the keys before is corrected where a larger score turns up (Milakov and
 // Gimelshein 2018, "Online normalizer calculation for softmax"). Included inside a namespace and a target region.
@@ -129,6 +129,12 @@ struct SoftmaxColumns {
     vf top, sum;
 };
 
+// scores [count][16] = scale · scores + mask [count].
+DALLE2_INLINE void mask_columns(const float* mask, int64 count, float scale, float* scores) {
+    for (int64 key = 0; key < count; ++key)
+        store(scores + key * lanes, fma(load(scores + key * lanes), set1(scale), set1(mask[key])));
+}
+
 // Probabilities, but for that division, of `count` more keys, with zeros up to `padded` ones, from their scores. Returns what
 // all that came of the keys before is to be multiplied by.
 template <std::same_as<bfloat16> T>
@@ -142,7 +148,9 @@ DALLE2_INLINE vf softmax_columns(const float* scores, int64 count, int64 padded,
     for (; key < count; ++key) most[0] = max(most[0], load(scores + key * lanes));
     const vf top = max(max(most[0], most[1]), max(most[2], most[3]));
 
-    const vf factor = set1(scale * log2_of_e), shift = zero() - top * factor;
+    // Where a mask hides all keys so far, infinity minus infinity would be no number.
+    const __mmask16 seen = _mm512_cmp_ps_mask(top, set1(-std::numeric_limits<float>::infinity()), _CMP_NEQ_UQ);
+    const vf base = _mm512_maskz_mov_ps(seen, top), factor = set1(scale * log2_of_e), shift = zero() - base * factor;
     const auto probability = [=](int64 at) DALLE2_LAMBDA {
         return power_of_two<T>(fma(load(scores + at * lanes), factor, shift));
     };
@@ -160,7 +168,7 @@ DALLE2_INLINE vf softmax_columns(const float* scores, int64 count, int64 padded,
         key += 2;
     }
     if (key < padded) clear(probabilities + key * lanes, (padded - key) * lanes);
-    const vf correction = power_of_two<T>((state.top - top) * factor);
+    const vf correction = power_of_two<T>((state.top - base) * factor);
     state = {top, fma(state.sum, correction, even + odd)};
     return correction;
 }
@@ -175,6 +183,8 @@ void attention_columns_task(const AttentionPlan<T>& p, int64 task, char* scratch
     const int64 head = task / p.tasks_per_head % s.heads, b = task / p.tasks_per_head / s.heads;
     const int64 stride = s.width(), offset = head * width;
     const T* keys = p.k + b * s.keys * stride + offset;
+    const float* mask = mask_row(p, b, 0);
+    const float scale = mask ? 1.0f : p.scale;  // what scores are still to be multiplied by once a mask was added
     turn_rows(p.v + b * s.keys * stride + offset, stride, s.keys, width, p.keys, w.values);
     const int64 whole_keys = s.keys / 16 * 16;
     clear(w.last_keys, 16 * width);
@@ -195,7 +205,8 @@ void attention_columns_task(const AttentionPlan<T>& p, int64 task, char* scratch
             multiply(w, keys + key * stride, stride, some, scores_of_panel);
             for (int64 panel = 0; panel <= second; ++panel) {
                 const int64 of_panel = panel * scores_of_panel;
-                const vf correction = softmax_columns(w.scores + of_panel, some, padded, p.scale, states[panel],
+                if (mask) mask_columns(mask + key, some, p.scale, w.scores + of_panel);
+                const vf correction = softmax_columns(w.scores + of_panel, some, padded, scale, states[panel],
                                                       w.probabilities + of_panel);
                 float* sums = w.sums + panel * width * lanes;
                 if (key > 0)
@@ -205,7 +216,9 @@ void attention_columns_task(const AttentionPlan<T>& p, int64 task, char* scratch
             multiply_on(w, w.values + key, p.keys, padded, key > 0, scores_of_panel);
         }
         for (int64 panel = 0; panel <= second; ++panel) {
-            const vf inverse = set1(1.0f) / states[panel].sum;
+            // A query that may look nowhere sees zero, not NaN.
+            const __mmask16 sees = _mm512_cmp_ps_mask(states[panel].sum, zero(), _CMP_NEQ_UQ);
+            const vf inverse = _mm512_maskz_div_ps(sees, set1(1.0f), states[panel].sum);
             const int64 rows = std::min<int64>(16, count - panel * 16);
             for (int64 channel = 0; channel < width; channel += 16) {
                 alignas(64) float square[16][16], turned[16][16];
@@ -220,7 +233,7 @@ void attention_columns_task(const AttentionPlan<T>& p, int64 task, char* scratch
             store(tops, states[panel].top);
             store(sums, states[panel].sum);
             float* to = p.log_sum_exp + (b * s.heads + head) * s.queries + first + panel * 16;
-            for (int64 row = 0; row < rows; ++row) to[row] = tops[row] * p.scale + std::log(sums[row]);
+            for (int64 row = 0; row < rows; ++row) to[row] = tops[row] * scale + std::log(sums[row]);
         }
     }
 }
