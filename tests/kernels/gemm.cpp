@@ -97,7 +97,7 @@ ConvMethod chosen_method(const Conv2dShape& s, const kernels::PackedWeights<T>& 
         return ConvMethod::direct;
     else
         return kernels::fast::conv_method(
-            kernels::fast::conv_problem<T>(s, nullptr, w, nullptr, nullptr));
+            kernels::fast::conv_problem<T>(s, nullptr, w, nullptr, {}, nullptr));
 }
 
 template <class T>
@@ -126,6 +126,16 @@ void check_convolution(const Conv2dShape& s) {
                           sum_error<T>(s.in_channels * taps) +
                               method_error<T>(chosen_method(s, packed), s.in_channels * taps)) <=
               1);
+        for (const bool per_picture : {false, true}) {
+            CAPTURE(per_picture);
+            const AddedValues<T> more(s.batch, s.out_height() * s.out_width(), s.out_channels,
+                                      per_picture);
+            kernels::conv2d(s, d.x.data(), packed, d.bias.data(), y.data(), more.added);
+            CHECK(worst_error(
+                      y, more.plus(expected.y),
+                      sum_error<T>(s.in_channels * taps + 1) +
+                          method_error<T>(chosen_method(s, packed), s.in_channels * taps)) <= 1);
+        }
         kernels::conv2d_input_gradient(s, d.dy.data(), transposed, dx.data());
         Conv2dShape backward = s;
         std::swap(backward.in_channels, backward.out_channels);
@@ -170,11 +180,12 @@ TEST_CASE_TEMPLATE("a convolution and its gradients are what their definition sa
 
 // By a method that is named instead of chosen.
 template <class T>
-std::vector<T> convolve(const Conv2dShape& s, const Data<T>& d, ConvMethod method) {
+std::vector<T> convolve(const Conv2dShape& s, const Data<T>& d, ConvMethod method,
+                        const kernels::Added<T>& added = {}) {
     const auto packed = kernels::pack_weights<T>(d.w.data(), s.out_channels, s.in_channels, 3, 3);
     std::vector<T> y(d.dy.size(), T(99.0f));
-    kernels::fast::run(kernels::fast::conv_problem(s, d.x.data(), packed, d.bias.data(), y.data()),
-                       method);
+    kernels::fast::run(
+        kernels::fast::conv_problem(s, d.x.data(), packed, d.bias.data(), added, y.data()), method);
     return y;
 }
 
@@ -199,9 +210,15 @@ TEST_CASE_TEMPLATE("every method of a 3x3 convolution gives the same sums", T, f
             for (const ConvMethod method :
                  {ConvMethod::direct, ConvMethod::winograd2, ConvMethod::winograd4}) {
                 CAPTURE(static_cast<int>(method));
-                CHECK(worst_error(convolve(s, d, method), expected.y,
-                                  sum_error<T>(9 * s.in_channels) +
-                                      method_error<T>(method, 9 * s.in_channels)) <= 1);
+                const double allowed = sum_error<T>(9 * s.in_channels + 1) +
+                                       method_error<T>(method, 9 * s.in_channels);
+                CHECK(worst_error(convolve(s, d, method), expected.y, allowed) <= 1);
+                for (const bool per_picture : {false, true}) {
+                    const AddedValues<T> more(s.batch, s.out_height() * s.out_width(),
+                                              s.out_channels, per_picture);
+                    CHECK(worst_error(convolve(s, d, method, more.added), more.plus(expected.y),
+                                      allowed) <= 1);
+                }
             }
         });
     }
@@ -307,9 +324,13 @@ TEST_CASE("results too many for a cache are the same past it") {
         // Those that do not begin with a line of the caches go into them.
         const kernels::AlignedBuffer<bfloat16> buffer(2 * count + 1);
         bfloat16 *past = buffer.get(), *usual = past + count + 1;
-        kernels::conv2d(s, d.x.data(), packed, d.bias.data(), past);
-        kernels::conv2d(s, d.x.data(), packed, d.bias.data(), usual);
-        CHECK(std::memcmp(past, usual, static_cast<std::size_t>(count) * sizeof(bfloat16)) == 0);
+        const AddedValues<bfloat16> more(s.batch, 1, s.out_channels, false);
+        for (const kernels::Added<bfloat16>& added : {kernels::Added<bfloat16>{}, more.added}) {
+            kernels::conv2d(s, d.x.data(), packed, d.bias.data(), past, added);
+            kernels::conv2d(s, d.x.data(), packed, d.bias.data(), usual, added);
+            CHECK(std::memcmp(past, usual, static_cast<std::size_t>(count) * sizeof(bfloat16)) ==
+                  0);
+        }
     });
     check_convolution<bfloat16>(s);
 }

@@ -37,11 +37,12 @@ Int8Weights pack(const Conv2dShape& s, const std::vector<float>& w) {
 using kernels::fast::ConvMethod;
 
 std::vector<bfloat16> convolve(const Conv2dShape& s, const Data& d, const Int8Weights& w,
-                               ConvMethod method = ConvMethod::direct) {
+                               ConvMethod method = ConvMethod::direct,
+                               const kernels::Added<bfloat16>& added = {}) {
     std::vector<bfloat16> y(
         static_cast<std::size_t>(s.batch * s.out_height() * s.out_width() * s.out_channels),
         bfloat16(99.0f));
-    kernels::conv2d(s, d.x.data(), w, d.bias.data(), y.data(), method);
+    kernels::conv2d(s, d.x.data(), w, d.bias.data(), y.data(), added, method);
     return y;
 }
 
@@ -126,6 +127,12 @@ void check_convolution(const Conv2dShape& s, const Data& d) {
         // Sums are exact; whether the bias is added in the same step may move a result to the
         // neighbouring bfloat16, which is up to twice the error of one rounding away.
         CHECK(worst_error(y, to_double(first), 1e-6 * largest) <= 2);
+        for (const bool per_picture : {false, true}) {
+            const AddedValues<bfloat16> more(s.batch, s.out_height() * s.out_width(),
+                                             s.out_channels, per_picture);
+            CHECK(worst_error(convolve(s, d, pack(s, d.w), ConvMethod::direct, more.added),
+                              more.plus(right), 2e-3 * largest) <= 1);
+        }
     });
 }
 
@@ -156,9 +163,14 @@ TEST_CASE("3x3 convolutions by Winograd's method round the weights alone to byte
         const double size = std::sqrt(square / static_cast<double>(right.size()));
         for_each_isa([&] {
             for (const auto& [method, usual] : {std::pair{ConvMethod::winograd2, 2.7e-3},
-                                                std::pair{ConvMethod::winograd4, 8.1e-3}})
+                                                std::pair{ConvMethod::winograd4, 8.1e-3}}) {
                 CHECK(worst_error(convolve(s, d, pack(s, d.w), method), right, 8 * usual * size) <=
                       1);
+                const AddedValues<bfloat16> more(s.batch, s.out_height() * s.out_width(),
+                                                 s.out_channels, false);
+                CHECK(worst_error(convolve(s, d, pack(s, d.w), method, more.added),
+                                  more.plus(right), 8 * usual * size) <= 1);
+            }
         });
     }
 }

@@ -19,6 +19,7 @@
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/parallel.hpp>
+#include <dalle2/kernels/shapes.hpp>
 
 namespace kernel_tests {
 
@@ -74,6 +75,34 @@ void for_each_isa(const Body& body) {
         body();
     }
 }
+
+// What a convolution may add to a result y [batch, pixels, channels]: as much, or a vector for each
+// picture.
+template <class T>
+struct AddedValues {
+    AddedValues(int64 batch, int64 pixels, int64 channels, bool per_picture)
+        : values(random_values<T>(batch * (per_picture ? 1 : pixels) * channels, 5)),
+          added{values.data(), per_picture},
+          channels_(channels),
+          pixels_(pixels) {}
+    AddedValues(const AddedValues&) = delete;
+
+    std::vector<double> plus(std::vector<double> y) const {
+        for (std::size_t i = 0; i < y.size(); ++i) {
+            const auto pixel = static_cast<int64>(i) / channels_;
+            const auto vector = added.per_picture ? pixel / pixels_ : pixel;
+            y[i] += static_cast<double>(values[static_cast<std::size_t>(
+                vector * channels_ + static_cast<int64>(i) % channels_)]);
+        }
+        return y;
+    }
+
+    std::vector<T> values;
+    dalle2::kernels::Added<T> added;
+
+private:
+    int64 channels_, pixels_;
+};
 
 inline void use_threads([[maybe_unused]] int count) {
 #ifdef _OPENMP

@@ -33,11 +33,12 @@ struct ClipSelfAttention {
           q_proj(c.hidden_size, c.hidden_size),
           out_proj(c.hidden_size, c.hidden_size) {}
 
-    Tensor operator()(const Tensor& x, const Array* mask) const { return (*this)(x, x, mask); }
-    // What the tokens of `queries` see of those of x.
-    Tensor operator()(const Tensor& queries, const Tensor& x, const Array* mask) const {
+    // What the tokens of `queries` see of those of x, plus the residual.
+    Tensor operator()(const Tensor& queries, const Tensor& x, const Array* mask,
+                      const Tensor& residual) const {
         return out_proj(
-            E::attention(q_proj(queries), k_proj(x), v_proj(x), {.heads = heads, .mask = mask}));
+            E::attention(q_proj(queries), k_proj(x), v_proj(x), {.heads = heads, .mask = mask}),
+            &residual);
     }
 
     template <class Self, class Visitor>
@@ -59,8 +60,9 @@ struct ClipMlp {
           fc2(c.intermediate_size, c.hidden_size),
           activation(c.hidden_act) {}
 
-    typename E::Tensor operator()(const typename E::Tensor& x) const {
-        return fc2(E::activate(fc1(x), activation));
+    typename E::Tensor operator()(const typename E::Tensor& x,
+                                  const typename E::Tensor& residual) const {
+        return fc2(E::activate(fc1(x), activation), &residual);
     }
 
     template <class Self, class Visitor>
@@ -87,8 +89,9 @@ struct ClipEncoderLayer {
 
     // x [batch, tokens, hidden] → the same.
     Tensor operator()(Tensor x, const Array* mask) const {
-        x = E::add(x, self_attn(layer_norm1(x), mask));
-        return E::add(x, mlp(layer_norm2(x)));
+        const Tensor h = layer_norm1(x);
+        x = self_attn(h, h, mask, x);
+        return mlp(layer_norm2(x), x);
     }
 
     // One token of each of the batch, of what this makes: x [batch, tokens, hidden], positions
@@ -98,10 +101,11 @@ struct ClipEncoderLayer {
                      const Array* mask) const {
         const Shape shape = E::shape(x);
         const Tensor h = layer_norm1(x);
-        const Tensor query = E::reshape(E::select_tokens(h, positions), {shape[0], 1, shape[2]});
-        const Tensor seen = E::reshape(self_attn(query, h, mask), {shape[0], shape[2]});
-        const Tensor token = E::add(E::select_tokens(x, positions), seen);
-        return E::add(token, mlp(layer_norm2(token)));
+        const auto selected = [&](const Tensor& all) {
+            return E::reshape(E::select_tokens(all, positions), {shape[0], 1, shape[2]});
+        };
+        const Tensor token = self_attn(selected(h), h, mask, selected(x));
+        return E::reshape(mlp(layer_norm2(token), token), {shape[0], shape[2]});
     }
 
     template <class Self, class Visitor>

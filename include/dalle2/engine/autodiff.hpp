@@ -6,6 +6,7 @@
 #include <optional>
 
 #include <dalle2/engine/autodiff_tape.hpp>
+#include <dalle2/engine/plus.hpp>
 
 namespace dalle2 {
 
@@ -55,7 +56,9 @@ struct Autodiff {
         TapeFrontier<T>::current() = previous;
     }
 
-    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
+    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Tensor* added = nullptr) {
+        if (added) return plus<Autodiff>(linear(x, weight, bias), added);
         Value y = Base::linear(x.value, weight.packed(), bias ? &bias->packed() : nullptr);
         return record(std::move(y), [x, weight, bias = copied(bias)](const Value& dy) {
             const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
@@ -69,7 +72,8 @@ struct Autodiff {
     }
 
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Conv2dOptions& o) {
+                         const Conv2dOptions& o, const Tensor* added = nullptr) {
+        if (added) return plus<Autodiff>(conv2d(x, weight, bias, o), added);
         Value y = Base::conv2d(x.value, weight.packed(), bias ? &bias->packed() : nullptr, o);
         return record(std::move(y), [x, weight, bias = copied(bias), o](const Value& dy) {
             const kernels::Conv2dShape shape =

@@ -59,10 +59,12 @@ concept Engine =
         // The parameter as a tensor: of kind `tensor` or `vector`.
         { E::value(p) } -> std::same_as<typename E::Tensor>;
 
-        // x [..., in] · weightᵀ + bias → [..., out]. The bias may be null.
-        { E::linear(x, p, &p) } -> std::same_as<typename E::Tensor>;
-        // x [batch, height, width, in] → [batch, height', width', out].
-        { E::conv2d(x, p, &p, Conv2dOptions{}) } -> std::same_as<typename E::Tensor>;
+        // x [..., in] · weightᵀ + bias + added → [..., out]. The bias may be null, and so may what
+        // is added, which has the shape of the result: a residual costs nothing there.
+        { E::linear(x, p, &p, &x) } -> std::same_as<typename E::Tensor>;
+        // x [batch, height, width, in] → [batch, height', width', out]. What is added (or null) has
+        // that shape, or is a vector for each picture: [batch, out].
+        { E::conv2d(x, p, &p, Conv2dOptions{}, &x) } -> std::same_as<typename E::Tensor>;
         // Over each group of channels of each picture; scale and shift per channel. With
         // `modulation` [batch, 2·channels] the result is norm(x)·(1 + first half) + second half
         // (may be null).

@@ -57,8 +57,9 @@ struct Cpu {
         return x;
     }
 
-    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
-        return linear_with(weight.packed(), x, weight.shape(), bias);
+    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Tensor* added = nullptr) {
+        return linear_with(weight.packed(), x, weight.shape(), bias, added);
     }
 
     static kernels::Conv2dShape conv2d_shape(const Shape& x, const Shape& weight,
@@ -75,8 +76,8 @@ struct Cpu {
                 .padding = o.padding};
     }
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Conv2dOptions& o) {
-        return conv2d_with(weight.packed(), x, weight.shape(), bias, o);
+                         const Conv2dOptions& o, const Tensor* added = nullptr) {
+        return conv2d_with(weight.packed(), x, weight.shape(), bias, o, added);
     }
 
     static kernels::GroupNormShape group_norm_shape(const Tensor& x, const Parameter& scale,
@@ -262,35 +263,44 @@ protected:
     // With weights as their kernels take them; `weight` is their shape.
     template <class Weights>
     static Tensor linear_with(const Weights& weights, const Tensor& x, const Shape& weight,
-                              const Parameter* bias) {
+                              const Parameter* bias, const Tensor* added) {
         const auto profiled = profile([&] {
-            return cost_with<Weights>(operations::linear(x.shape(), weight, shape_or_null(bias)));
+            return cost_with<Weights>(
+                operations::linear(x.shape(), weight, shape_or_null(bias), shape_or_null(added)));
         });
         StopScope::check();
         check_last_axis("linear", x.shape(), weight[1]);
         Shape shape = x.shape();
         shape.back() = weight[0];
+        if (added) check_added("linear", shape, added->shape());
         Tensor y(shape);
-        kernels::linear(x.rows(), x.data(), weights, bias ? bias->vector() : nullptr, y.data());
+        kernels::linear(x.rows(), x.data(), weights, bias ? bias->vector() : nullptr, y.data(),
+                        added_to(y, added));
         return y;
     }
     // `method` is what kernels::conv2d takes besides for some weights.
     template <class Weights, class... Method>
     static Tensor conv2d_with(const Weights& weights, const Tensor& x, const Shape& weight,
-                              const Parameter* bias, const Conv2dOptions& o, Method... method) {
+                              const Parameter* bias, const Conv2dOptions& o, const Tensor* added,
+                              Method... method) {
         const auto profiled = profile([&] {
-            return cost_with<Weights>(
-                operations::conv2d(x.shape(), weight, shape_or_null(bias), o));
+            return cost_with<Weights>(operations::conv2d(x.shape(), weight, shape_or_null(bias), o,
+                                                         shape_or_null(added)));
         });
         StopScope::check();
         const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight, o);
         Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
+        if (added) check_added("conv2d", y.shape(), added->shape());
         kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data(),
-                        method...);
+                        added_to(y, added), method...);
         return y;
     }
 
 private:
+    static kernels::Added<T> added_to(const Tensor& y, const Tensor* added) {
+        if (!added) return {};
+        return {.data = added->data(), .per_picture = added->shape().size() < y.shape().size()};
+    }
     // Times what happens while the result lives, when somebody wants to know.
     template <class Describe>
     static ProfiledOperation<Describe> profile(Describe describe) {

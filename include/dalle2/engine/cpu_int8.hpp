@@ -116,14 +116,15 @@ struct Cpu<std::int8_t> : Cpu<bfloat16> {
         return array;
     }
 
-    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
-        return weight.is_int8() ? linear_with(weight.int8(), x, weight.shape(), bias)
-                                : Cpu<bfloat16>::linear(x, weight, bias);
+    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Tensor* added = nullptr) {
+        return weight.is_int8() ? linear_with(weight.int8(), x, weight.shape(), bias, added)
+                                : Cpu<bfloat16>::linear(x, weight, bias, added);
     }
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Conv2dOptions& o) {
-        return weight.is_int8() ? conv2d_with(weight.int8(), x, weight.shape(), bias, o)
-                                : Cpu<bfloat16>::conv2d(x, weight, bias, o);
+                         const Conv2dOptions& o, const Tensor* added = nullptr) {
+        return weight.is_int8() ? conv2d_with(weight.int8(), x, weight.shape(), bias, o, added)
+                                : Cpu<bfloat16>::conv2d(x, weight, bias, o, added);
     }
 
 private:

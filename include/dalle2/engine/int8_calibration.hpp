@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <dalle2/engine/cpu_int8.hpp>
+#include <dalle2/engine/plus.hpp>
 
 namespace dalle2 {
 
@@ -86,21 +87,25 @@ struct Int8Calibration : Cpu<bfloat16> {
     }
     static Array store(const Parameter& parameter) { return Cpu<bfloat16>::store(parameter); }
 
-    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
-        return in_both(
+    // (What is added comes after: beside it an error of the product would look small.)
+    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Tensor* added = nullptr) {
+        const Tensor y = in_both(
             weight, [&] { return Cpu<bfloat16>::linear(x, weight, bias); },
-            [&] { return linear_with(weight.int8(), x, weight.shape(), bias); });
+            [&] { return linear_with(weight.int8(), x, weight.shape(), bias, nullptr); });
+        return plus<Int8Calibration>(y, added);
     }
     // By products of bytes, which some processors take for all convolutions and all for some: what
     // is chosen is for every processor.
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Conv2dOptions& o) {
-        return in_both(
+                         const Conv2dOptions& o, const Tensor* added = nullptr) {
+        const Tensor y = in_both(
             weight, [&] { return Cpu<bfloat16>::conv2d(x, weight, bias, o); },
             [&] {
-                return conv2d_with(weight.int8(), x, weight.shape(), bias, o,
+                return conv2d_with(weight.int8(), x, weight.shape(), bias, o, nullptr,
                                    kernels::fast::ConvMethod::direct);
             });
+        return plus<Int8Calibration>(y, added);
     }
 
 private:

@@ -36,22 +36,27 @@ struct OperationCost {
 
 namespace operations {
 
-// A null bias is none.
-inline OperationCost linear(const Shape& x, const Shape& weight, const Shape* bias) {
+// A null bias is none, and what is added may be none as well.
+inline OperationCost linear(const Shape& x, const Shape& weight, const Shape* bias,
+                            const Shape* added) {
     check_last_axis("linear", x, weight[1]);
     Shape result = x;
     result.back() = weight[0];
+    if (added) check_added("linear", result, *added);
     std::vector<Shape> inputs = {x, weight};
-    if (bias) inputs.push_back(*bias);
+    for (const Shape* more : {bias, added})
+        if (more) inputs.push_back(*more);
     const std::int64_t multiply_adds = element_count(result) * weight[1];
     return {"linear", std::move(inputs), std::move(result), multiply_adds};
 }
 
 inline OperationCost conv2d(const Shape& x, const Shape& weight, const Shape* bias,
-                            const Conv2dOptions& o) {
+                            const Conv2dOptions& o, const Shape* added) {
     Shape result = conv2d_result(x, weight, o);
+    if (added) check_added("conv2d", result, *added);
     std::vector<Shape> inputs = {x, weight};
-    if (bias) inputs.push_back(*bias);
+    for (const Shape* more : {bias, added})
+        if (more) inputs.push_back(*more);
     const std::int64_t multiply_adds = element_count(result) * weight[1] * weight[2] * weight[3];
     return {"conv2d " + std::to_string(weight[2]) + "x" + std::to_string(weight[3]),
             std::move(inputs), std::move(result), multiply_adds};

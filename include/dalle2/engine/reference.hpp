@@ -12,6 +12,7 @@
 
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/concept.hpp>
+#include <dalle2/engine/plus.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 
 namespace dalle2 {
@@ -46,7 +47,8 @@ struct BasicReference {
     static Tensor value(const Parameter& parameter) { return parameter.values; }
 
     // y = x·wᵀ + b
-    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
+    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Tensor* added = nullptr) {
         StopScope::check();
         const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
         check_last_axis("linear", shape(x), in);
@@ -55,13 +57,13 @@ struct BasicReference {
         Tensor y = make_array(result_shape);
         matrix(y, out).noalias() = matrix(x, in) * matrix(weight.values, in).transpose();
         if (bias) y += bias->values;
-        return y;
+        return plus<BasicReference>(y, added);
     }
 
     // y(h, w, o) = b(o) + Σ w(o, i, kh, kw) · x(stride·h + kh − padding, stride·w + kw − padding,
     // i)
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Conv2dOptions& o) {
+                         const Conv2dOptions& o, const Tensor* added = nullptr) {
         StopScope::check();
         const Shape& w = weight.shape();
         const Shape in = shape(x), out = conv2d_result(in, w, o);
@@ -81,7 +83,7 @@ struct BasicReference {
                                 matrix(tap, w[1]) * vector(&x(b, row, column, 0), w[1]);
                         }
             }
-        return y;
+        return plus<BasicReference>(y, added);
     }
 
     static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,

@@ -35,6 +35,14 @@ inline Shape check_picture(const char* operation, const Shape& x, std::int64_t c
 }
 
 // The shape of a convolution's result.
+// Of what a linear layer or a convolution adds to its result.
+inline void check_added(const char* operation, const Shape& result, const Shape& added) {
+    const bool per_picture = result.size() == 4 && added == Shape{result[0], result[3]};
+    if (added != result && !per_picture)
+        throw ShapeError(std::string(operation) + ": " + to_string(added) + " cannot be added to " +
+                         to_string(result));
+}
+
 inline Shape conv2d_result(const Shape& x, const Shape& weight, const Conv2dOptions& o) {
     check_picture("conv2d", x, weight[1]);
     if (x[1] + 2 * o.padding < weight[2] || x[2] + 2 * o.padding < weight[3])

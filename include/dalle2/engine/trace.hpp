@@ -150,12 +150,15 @@ struct Trace {
     static Array store(const Parameter& parameter) { return make_array(parameter.shape()); }
     static Tensor value(const Parameter& parameter) { return {parameter.shape(), nullptr}; }
 
-    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias) {
-        return record(operations::linear(x.shape, weight.shape(), shape_or_null(bias)));
+    static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
+                         const Tensor* added = nullptr) {
+        return record(operations::linear(x.shape, weight.shape(), shape_or_null(bias),
+                                         added ? &added->shape : nullptr));
     }
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Conv2dOptions& o) {
-        return record(operations::conv2d(x.shape, weight.shape(), shape_or_null(bias), o));
+                         const Conv2dOptions& o, const Tensor* added = nullptr) {
+        return record(operations::conv2d(x.shape, weight.shape(), shape_or_null(bias), o,
+                                         added ? &added->shape : nullptr));
     }
     static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
                              const Tensor* modulation, const GroupNormOptions& o) {

@@ -30,6 +30,22 @@ struct Product<std::int8_t> {
 // Sums that one call of a micro-kernel makes at most.
 inline constexpr int64 most_tile_rows = 32, most_tile_columns = 64;
 
+// What is added to a tile's results: a row of the tile's columns for its first `rows_of_first`
+// rows, the next row of them, `stride` elements on, for the `rows_of_each` after those, and so on.
+// Null: nothing.
+template <class Y>
+struct AddedRows {
+    const Y* at;
+    int64 stride, rows_of_first, rows_of_each;
+
+    // To what the next row of the tile gets.
+    void advance() {
+        if (--rows_of_first > 0) return;
+        at += stride;
+        rows_of_first = rows_of_each;
+    }
+};
+
 // What one call of the micro-kernel does: rows of x meet panels of w, tap by tap.
 template <class T, class Factor, class Y = typename Product<T>::Value>
 struct GemmTile {
@@ -48,7 +64,8 @@ struct GemmTile {
     int64 y_stride;
     int64 valid_rows, columns;  // of the tile's own, those that are wanted
     const float* bias;          // of the first column; may be null
-    bool bypasses;              // see ConvPlan
+    AddedRows<Y> added;
+    bool bypasses;  // see ConvPlan
     // What later calls read, which this one may fetch into a cache, and how many bytes lie between
     // one fetch and the next. Null: none.
     const char* ahead = nullptr;
@@ -71,6 +88,7 @@ struct ConvProblem {
     const T* w;
     int64 run, panel_stride, panels, out_channels;
     const float* bias;
+    Added<Value> added;
     Value* y;
 
     // Of int8 alone: see GemmTile. Without ranges of whole pictures each pixel has its own, which

@@ -94,9 +94,11 @@ void set_weights(ConvProblem<T>& problem, const PackedWeights<T>& w, const float
 template <class T>
 ConvProblem<T> conv_problem(const Conv2dShape& s, const typename Product<T>::Value* x,
                             const PackedWeights<T>& w, const float* bias,
+                            const Added<typename Product<T>::Value>& added,
                             typename Product<T>::Value* y) {
     ConvProblem<T> problem{};
     problem.x = x;
+    problem.added = added;
     problem.batch = s.batch, problem.height = s.height, problem.width = s.width,
     problem.channels = s.in_channels;
     problem.stride = s.stride, problem.pad_y = problem.pad_x = s.padding;
@@ -106,8 +108,9 @@ ConvProblem<T> conv_problem(const Conv2dShape& s, const typename Product<T>::Val
 }
 
 template <class T>
-void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const float* bias, T* y) {
-    const ConvProblem<T> problem = conv_problem(s, x, w, bias, y);
+void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const float* bias, T* y,
+            const Added<T>& added) {
+    const ConvProblem<T> problem = conv_problem(s, x, w, bias, added, y);
     run(problem, conv_method(problem));
 }
 

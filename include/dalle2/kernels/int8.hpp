@@ -71,10 +71,12 @@ inline AlignedBuffer<ByteRange> picture_ranges(int64 pictures, int64 elements, c
 
 }  // namespace detail
 
-// y = x ∗ w + bias; the bias [out] may be null. By the fastest method, unless one is named.
+// y = x ∗ w + bias + added; the bias [out] may be null. By the fastest method, unless one is named.
 inline void conv2d(const Conv2dShape& s, const bfloat16* x, const Int8Weights& w, const float* bias,
-                   bfloat16* y, std::optional<fast::ConvMethod> named = std::nullopt) {
-    ConvProblem<std::int8_t> problem = fast::conv_problem<std::int8_t>(s, x, w.packed(), bias, y);
+                   bfloat16* y, const Added<bfloat16>& added = {},
+                   std::optional<fast::ConvMethod> named = std::nullopt) {
+    ConvProblem<std::int8_t> problem =
+        fast::conv_problem<std::int8_t>(s, x, w.packed(), bias, added, y);
     problem.column_scales = w.scales(), problem.column_sums = w.sums();
     const fast::ConvMethod method = named.value_or(fast::conv_method(problem));
     AlignedBuffer<ByteRange> ranges;
@@ -86,13 +88,13 @@ inline void conv2d(const Conv2dShape& s, const bfloat16* x, const Int8Weights& w
     fast::run(problem, method);
 }
 
-// y [rows, out] = x [rows, in] · wᵀ + bias.
+// y [rows, out] = x [rows, in] · wᵀ + bias + added.
 inline void linear(int64 rows, const bfloat16* x, const Int8Weights& w, const float* bias,
-                   bfloat16* y) {
+                   bfloat16* y, const Added<bfloat16>& added = {}) {
     conv2d({.batch = rows,
             .in_channels = w.packed().in_channels(),
             .out_channels = w.packed().out_channels()},
-           x, w, bias, y);
+           x, w, bias, y, added);
 }
 
 }  // namespace dalle2::kernels

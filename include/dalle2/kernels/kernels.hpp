@@ -55,14 +55,14 @@ void unpack_weights(const PackedWeights<T>& packed, Accumulator<T>* w) {
     plain::unpack(packed, w);
 }
 
-// y = x ∗ w + bias; the bias [out] may be null.
+// y = x ∗ w + bias + added; the bias [out] may be null.
 template <class T>
 void conv2d(const Conv2dShape& shape, const T* x, const PackedWeights<T>& w,
-            const Accumulator<T>* bias, T* y) {
+            const Accumulator<T>* bias, T* y, const Added<T>& added = {}) {
     if constexpr (std::is_same_v<T, double>)
-        plain::conv2d(shape, x, w, bias, y);
+        plain::conv2d(shape, x, w, bias, y, added);
     else
-        fast::conv2d(shape, x, w, bias, y);
+        fast::conv2d(shape, x, w, bias, y, added);
 }
 
 // dx from dy, with the weights of pack_weights_transposed.
@@ -85,11 +85,12 @@ void conv2d_weight_gradient(const Conv2dShape& shape, const T* x, const T* dy, A
         fast::conv2d_weight_gradient(shape, x, dy, dw, dbias);
 }
 
-// y [rows, out] = x [rows, in] · wᵀ + bias. With transposed weights: the input gradient.
+// y [rows, out] = x [rows, in] · wᵀ + bias + added. With transposed weights: the input gradient.
 template <class T>
-void linear(int64 rows, const T* x, const PackedWeights<T>& w, const Accumulator<T>* bias, T* y) {
+void linear(int64 rows, const T* x, const PackedWeights<T>& w, const Accumulator<T>* bias, T* y,
+            const Added<T>& added = {}) {
     conv2d({.batch = rows, .in_channels = w.in_channels(), .out_channels = w.out_channels()}, x, w,
-           bias, y);
+           bias, y, added);
 }
 
 // Adds dyᵀ·x to dw [out, in] and the sum of dy to dbias [out], which may be null.

@@ -9,17 +9,21 @@
 
 namespace dalle2::kernels::plain {
 
-// y [pixels, out] = x ∗ w, where output pixel (oy, ox) meets input row oy·stride + y - pad_y for
-// kernel row y.
+// y [pixels, out] = x ∗ w + bias + added, where output pixel (oy, ox) meets input row oy·stride + y
+// - pad_y for kernel row y.
 template <class T>
 void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const Accumulator<T>* bias,
-            T* y) {
+            T* y, const Added<T>& added) {
     using Acc = Accumulator<T>;
     const int64 out_height = s.out_height(), out_width = s.out_width();
     parallel_for(s.batch * out_height, [&](int64 row, int) {
         const int64 b = row / out_height, oy = row % out_height;
         for (int64 ox = 0; ox < out_width; ++ox) {
-            T* to = y + (row * out_width + ox) * s.out_channels;
+            const int64 result = (row * out_width + ox) * s.out_channels;
+            T* to = y + result;
+            const T* more = added.data == nullptr
+                                ? nullptr
+                                : added.data + (added.per_picture ? b * s.out_channels : result);
             for (int64 panel = 0; panel < w.layout().panels(); ++panel) {
                 std::array<Acc, panel_width> sum{};
                 for (int64 ky = 0; ky < s.kernel_height; ++ky) {
@@ -43,7 +47,8 @@ void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const A
                 for (int64 o = panel * panel_width;
                      o < std::min(s.out_channels, (panel + 1) * panel_width); ++o)
                     to[o] = static_cast<T>(sum[static_cast<std::size_t>(o % panel_width)] +
-                                           (bias ? bias[o] : Acc(0)));
+                                           (bias ? bias[o] : Acc(0)) +
+                                           (more ? static_cast<Acc>(more[o]) : Acc(0)));
             }
         }
     });

@@ -22,6 +22,15 @@ struct Conv2dShape {
     int64 out_width() const { return conv2d_extent(width, kernel_width, stride, padding); }
 };
 
+// What a convolution or a linear layer adds to its result y [batch, out_height, out_width,
+// out_channels]: as much, or for each picture a vector [batch, out_channels] that all of its pixels
+// get. Null data means nothing.
+template <class T>
+struct Added {
+    const T* data = nullptr;
+    bool per_picture = false;
+};
+
 // q and y [batch, queries, heads·head_width], k and v [batch, keys, heads·head_width].
 struct AttentionShape {
     int64 batch = 1, queries = 1, keys = 1, heads = 1, head_width = 1;

@@ -46,7 +46,8 @@ struct AddedKvAttention {
         const Tensor h = E::reshape(group_norm(x), as_tokens);
         const auto [keys, values] = context.followed_by({to_k(h), to_v(h)});
         const Tensor attended = E::attention(to_q(h), keys, values, {.heads = heads, .mask = mask});
-        return E::add(x, E::reshape(to_out[0](attended), shape));
+        const Tensor residual = E::reshape(x, as_tokens);
+        return E::reshape(to_out[0](attended, &residual), shape);
     }
 
     template <class Self, class Visitor>

@@ -7,7 +7,7 @@
 
 namespace dalle2 {
 
-// x [..., in] → [..., out].
+// x [..., in] → [..., out], to which a tensor of that shape may be added (see Engine).
 template <Engine E>
 struct Linear {
     typename E::Parameter weight;
@@ -18,8 +18,9 @@ struct Linear {
         if (with_bias) bias.emplace(Shape{out}, ParameterKind::vector);
     }
 
-    typename E::Tensor operator()(const typename E::Tensor& x) const {
-        return E::linear(x, weight, bias ? &*bias : nullptr);
+    typename E::Tensor operator()(const typename E::Tensor& x,
+                                  const typename E::Tensor* added = nullptr) const {
+        return E::linear(x, weight, bias ? &*bias : nullptr, added);
     }
 
     template <class Self, class Visitor>
@@ -29,7 +30,8 @@ struct Linear {
     }
 };
 
-// x [batch, height, width, in] → [batch, height', width', out].
+// x [batch, height, width, in] → [batch, height', width', out], to which a tensor of that shape or
+// [batch, out] may be added (see Engine).
 template <Engine E>
 struct Conv2d {
     Conv2dOptions options;
@@ -42,8 +44,9 @@ struct Conv2d {
         if (with_bias) bias.emplace(Shape{out}, ParameterKind::vector);
     }
 
-    typename E::Tensor operator()(const typename E::Tensor& x) const {
-        return E::conv2d(x, weight, bias ? &*bias : nullptr, options);
+    typename E::Tensor operator()(const typename E::Tensor& x,
+                                  const typename E::Tensor* added = nullptr) const {
+        return E::conv2d(x, weight, bias ? &*bias : nullptr, options, added);
     }
 
     template <class Self, class Visitor>

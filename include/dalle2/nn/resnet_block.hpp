@@ -54,15 +54,11 @@ struct ResnetBlock {
     // x [batch, height, width, in], the prepared time [batch, condition width]
     // → [batch, height', width', out].
     Tensor operator()(const Tensor& x, const Tensor& time) const {
+        Tensor h = resampled(norm1(x));
+        h = conditioning == TimeConditioning::add ? norm2(conv1(h, &time)) : norm2(conv1(h), &time);
         Tensor shortcut = resampled(x);
-        Tensor h = conv1(resampled(norm1(x)));
-        if (conditioning == TimeConditioning::scale_shift)
-            h = norm2(h, &time);
-        else
-            h = norm2(E::add_per_channel(h, time));
-        h = conv2(h);
         if (conv_shortcut) shortcut = (*conv_shortcut)(shortcut);
-        return E::add(shortcut, h);
+        return conv2(h, &shortcut);
     }
 
     template <class Self, class Visitor>

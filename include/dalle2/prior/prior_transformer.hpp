@@ -64,9 +64,9 @@ struct PriorBlock {
                       std::vector<KeysAndValues<E>>* seen) const {
         const Tensor h = norm1(x);
         KeysAndValues<E> visible = shown(h, before);
-        x = E::add(x, attend(h, visible, mask));
+        x = attend(h, visible, mask, x);
         if (seen) seen->push_back(std::move(visible));
-        return E::add(x, perceptron(x));
+        return perceptron(x);
     }
 
     // The last of the tokens that this makes: x [batch, tokens, width], mask [batch, 1, keys] →
@@ -77,8 +77,7 @@ struct PriorBlock {
             return E::slice(all, 1, tokens - 1, tokens);
         };
         const Tensor h = norm1(x);
-        const Tensor token = E::add(last(x), attend(last(h), shown(h, before), mask));
-        return E::add(token, perceptron(token));
+        return perceptron(attend(last(h), shown(h, before), mask, last(x)));
     }
 
     // What later tokens see of x, all that the last block has to make of a text.
@@ -99,13 +98,15 @@ private:
         return before ? before->followed_by(own) : own;
     }
 
-    Tensor attend(const Tensor& queries, const KeysAndValues<E>& visible, const Array& mask) const {
+    Tensor attend(const Tensor& queries, const KeysAndValues<E>& visible, const Array& mask,
+                  const Tensor& residual) const {
         return attn1.to_out[0](E::attention(attn1.to_q(queries), visible.keys, visible.values,
-                                            {.heads = heads, .mask = &mask}));
+                                            {.heads = heads, .mask = &mask}),
+                               &residual);
     }
 
     Tensor perceptron(const Tensor& x) const {
-        return ff_out(E::activate(ff_in(norm3(x)), Activation::gelu));
+        return ff_out(E::activate(ff_in(norm3(x)), Activation::gelu), &x);
     }
 };
 

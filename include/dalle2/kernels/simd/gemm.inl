@@ -115,19 +115,21 @@ DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
     const GemmTile<T, X, Y> tile = t;
     const auto* sums = tile.partial;
     auto* to = tile.y;
-    const auto result = [&](int row, int column) DALLE2_LAMBDA {
-        return ColumnTerms<T>(tile, column, {tile.columns - column}).result(tile, row, load(sums + column));
+    AddedRows<Y> added = tile.added;
+    const auto finish_rows = [&](const auto& finish) DALLE2_LAMBDA {
+        for (int row = 0; row < tile.valid_rows; ++row, sums += tile.partial_stride, to += tile.y_stride) {
+            for (int column = 0; column < tile.columns; column += lanes) {
+                const Left left = {tile.columns - column};
+                const vf result = ColumnTerms<T>(tile, column, left).result(tile, row, load(sums + column));
+                finish(to + column, added.at == nullptr ? result : result + load(added.at + column, left), left);
+            }
+            if (added.at != nullptr) added.advance();
+        }
     };
     if constexpr (stores_past)
-        if (tile.bypasses && are_lines(to, tile.y_stride, tile.columns)) {
-            for (int row = 0; row < tile.valid_rows; ++row, sums += tile.partial_stride, to += tile.y_stride)
-                for (int column = 0; column < tile.columns; column += lanes)
-                    store_past(to + column, result(row, column));
-            return;
-        }
-    for (int row = 0; row < tile.valid_rows; ++row, sums += tile.partial_stride, to += tile.y_stride)
-        for (int column = 0; column < tile.columns; column += lanes)
-            store(to + column, result(row, column), Left{tile.columns - column});
+        if (tile.bypasses && are_lines(to, tile.y_stride, tile.columns))
+            return finish_rows([](Y* y, vf result, Left) DALLE2_LAMBDA { store_past(y, result); });
+    finish_rows([](Y* y, vf result, Left left) DALLE2_LAMBDA { store(y, result, left); });
 }
 
 // The lines that finish_tile will write, fetched while the sums are made: where they are not in a cache, products of some
@@ -136,6 +138,13 @@ template <class T, class X, class Y>
 DALLE2_INLINE void fetch_results(const GemmTile<T, X, Y>& t) {
     for (int64 row = 0; row < t.valid_rows; ++row)
         for (int64 column = 0; column < t.columns; column += panel_width) __builtin_prefetch(t.y + row * t.y_stride + column, 1);
+}
+
+// As are those of what is added, which a tile reads before they are fetched for their neighbours' sake.
+template <class Y>
+DALLE2_INLINE void fetch_added(AddedRows<Y> added, int64 rows, int64 columns) {
+    for (int64 row = 0; row < rows; ++row, added.advance())
+        for (int64 column = 0; column < columns; column += 2 * panel_width) __builtin_prefetch(added.at + column);
 }
 
 // Whether products with weights of type T are summed by sum_steps, which also fetches what later ones need: up to a sixth
@@ -352,7 +361,18 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     const auto weights_at = [&](int64 panel, int64 tap, int64 k) DALLE2_LAMBDA {
         return plan.w + panel * plan.panel_stride + tap * t.w_tap_stride + k * panel_width;
     };
-    auto* y = plan.y + ((block.first_picture * plan.out_height + block.first_row) * plan.out_width) * plan.out_channels;
+    const int64 first_result = (block.first_picture * plan.out_height + block.first_row) * plan.out_width * plan.out_channels;
+    auto* const y = plan.y + first_result;
+    const int64 pixels_of_picture = block.out_rows * plan.out_width;
+    const auto added_to = [&](int64 pixel, int64 column) DALLE2_LAMBDA {
+        using Value = typename Product<T>::Value;
+        if (plan.added.data == nullptr) return AddedRows<Value>{};
+        if (!plan.added.per_picture)
+            return AddedRows<Value>{plan.added.data + first_result + pixel * plan.out_channels + column, plan.out_channels, 1, 1};
+        const int64 picture = block.first_picture + pixel / pixels_of_picture;
+        return AddedRows<Value>{plan.added.data + picture * plan.out_channels + column, plan.out_channels,
+                                pixels_of_picture - pixel % pixels_of_picture, pixels_of_picture};
+    };
     // Where a matrix unit multiplies, vectors make results of one tile's sums while it makes those of the next.
     constexpr bool finishes_later = DALLE2_HAVE_AMX;
     GemmTile<T, X> before{};
@@ -407,6 +427,8 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                         t.partial =
                             sums + (plan.chunked() ? m * t.partial_stride : turn * most_tile_rows * most_tile_columns);
                         auto* const results = last ? y + m * plan.out_channels + column : nullptr;
+                        if (last) t.added = added_to(m, column);
+                        if (last && t.added.at != nullptr) fetch_added(t.added, t.valid_rows, t.columns);
                         t.y = finishes_later ? nullptr : results;
                         weights.give(t, m / tile_rows);
                         if (fetches_rows && m + tile_rows < pixels) {

@@ -171,10 +171,11 @@ DALLE2_APART void winograd_weight_panel(const std::int8_t* from, int64 row, int6
     }
 }
 
-// One tile's outputs, as far as they are in the picture, from products[element·element_stride + output].
+// One tile's outputs, as far as they are in the picture, from products[element·element_stride + output]. What is added to
+// them lies as y does, or is the same for all pixels.
 template <class T, int Tile>
-void winograd_output_tile(const float* products, int64 element_stride, const float* bias, int64 columns, T* y,
-                          int64 row_stride, int64 column_stride, int64 valid_rows, int64 valid_columns) {
+void winograd_output_tile(const float* products, int64 element_stride, const float* bias, const Added<T>& added, int64 columns,
+                          T* y, int64 row_stride, int64 column_stride, int64 valid_rows, int64 valid_columns) {
     constexpr int side = Tile + 2;
     const int64 rows_wanted = std::min<int64>(Tile, valid_rows), columns_wanted = std::min<int64>(Tile, valid_columns);
     for (int64 c = 0; c < columns; c += lanes) {
@@ -194,8 +195,12 @@ void winograd_output_tile(const float* products, int64 element_stride, const flo
             DALLE2_UNROLL for (int j = 0; j < Tile; ++j) store(results[i][j], changed[j]);
         }
         for (int64 i = 0; i < rows_wanted; ++i)
-            for (int64 j = 0; j < columns_wanted; ++j)
-                store(y + i * row_stride + j * column_stride + c, load(results[i][j]) + shift, left);
+            for (int64 j = 0; j < columns_wanted; ++j) {
+                const int64 at = i * row_stride + j * column_stride + c;
+                vf result = load(results[i][j]) + shift;
+                if (added.data != nullptr) result = result + load(added.data + (added.per_picture ? c : at), left);
+                store(y + at, result, left);
+            }
     }
 }
 
@@ -272,11 +277,13 @@ void winograd_block(const WinogradPlan<T, Weight>& plan, int64 task, char* scrat
             }
             for (int64 i = 0; i < some; ++i) {
                 const Place at = place(first + i);
+                const int64 result =
+                    ((at.picture * plan.out_height + at.row) * plan.out_width + at.column) * plan.out_channels + column;
+                Added<T> added = plan.added;
+                if (added.data != nullptr) added.data += added.per_picture ? at.picture * plan.out_channels + column : result;
                 winograd_output_tile<T, Tile>(
-                    products + i * width, product_stride, plan.bias ? plan.bias + column : nullptr,
-                    std::min(width, plan.out_channels - column),
-                    plan.y + ((at.picture * plan.out_height + at.row) * plan.out_width + at.column) * plan.out_channels +
-                        column,
+                    products + i * width, product_stride, plan.bias ? plan.bias + column : nullptr, added,
+                    std::min(width, plan.out_channels - column), plan.y + result,
                     plan.out_width * plan.out_channels, plan.out_channels, plan.out_height - at.row,
                     plan.out_width - at.column);
             }
