@@ -338,6 +338,15 @@ TEST_CASE("results too many for a cache are the same past it") {
 TEST_CASE_TEMPLATE("pictures larger than a block are cut into strips that fit together", T, float,
                    bfloat16) {
     check_convolution<T>({2, 61, 37, 5, 18, 3, 3, 1, 1});
+    // (Strips of some columns, for the sake of matrix units, as the next.)
+    check_convolution<T>({2, 61, 64, 6, 18, 3, 3, 1, 1});
+    check_convolution<T>({1, 41, 192, 4, 33, 3, 5, 2, 2});
+}
+
+TEST_CASE_TEMPLATE("pictures narrower than a tile meet the columns of the kernel in turn", T, float,
+                   bfloat16) {
+    check_convolution<T>({2, 8, 8, 600, 40, 3, 3, 1, 1});
+    check_convolution<T>({3, 5, 15, 530, 70, 2, 5, 1, 2});
 }
 
 TEST_CASE_TEMPLATE("gradients of weights are sums over all chunks of pixels", T, float, bfloat16) {

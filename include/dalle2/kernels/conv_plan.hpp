@@ -98,12 +98,12 @@ struct ConvProblem {
     const std::int32_t* column_sums;
 };
 
-// Output pixels are cut into blocks: several small pictures, or a strip of rows of a large one. A
-// task is a block and a group of panels. Its pixels' windows lie in a padded copy of the block's
-// part of x (or in x itself where nothing is padded or spread), so that one pointer per pixel and
-// one stride find all of them. The sum of one output is cut into chunks whose weights stay in a
-// cache, the second-level one or, for a matrix unit, the first; the cut depends on the layer and on
-// the instruction set alone.
+// Output pixels are cut into blocks: several small pictures, or a strip of rows of a large one, or
+// of some of its columns. A task is a block and a group of panels. Its pixels' windows lie in a
+// padded copy of the block's part of x (or in x itself where nothing is padded or spread), so that
+// one pointer per pixel and one stride find all of them. The sum of one output is cut into chunks
+// whose weights stay in a cache, the second-level one or, for a matrix unit, the first; the cut
+// depends on the layer and on the instruction set alone.
 template <class T>
 struct ConvPlan : ConvProblem<T> {
     static constexpr int64 most_rows = most_tile_rows;
@@ -114,10 +114,16 @@ struct ConvPlan : ConvProblem<T> {
     int64 kept_bytes;   // see VectorKernels
     bool copied;
     int64 pixel_stride;  // from a pixel to the next, in x or in the copy
-    int64 pictures_per_block, rows_per_strip, strips, blocks, panels_per_group, groups;
+    int64 pictures_per_block, rows_per_strip, strips, columns_per_strip, strips_across, blocks;
+    int64 panels_per_group, groups;
     int64 taps_per_chunk, run_per_chunk;
     int64 run_per_pass;  // so much of it for all panels, before more of it
-    bool bypasses;       // whether results go to memory past the caches
+    // Whether these passes are the columns of the kernel, each over a copy that begins one column
+    // further. Then the copy's rows are as long as those of results, so that all rows of a tile are
+    // equally far apart, as a matrix unit wants them, even where the pictures' are shorter than a
+    // tile.
+    bool by_kernel_columns;
+    bool bypasses;  // whether results go to memory past the caches
     // Of a task: row pointers, ranges of rows (of int8 alone), partial sums, copy.
     int64 ranges_at, partial_at, copy_at, scratch_bytes;
 
@@ -127,6 +133,10 @@ struct ConvPlan : ConvProblem<T> {
         return run_per_chunk < this->run || taps_per_chunk < this->kernel_height;
     }
     bool in_passes() const { return run_per_pass < this->run; }
+    // The columns of x that so many of the results need, in one pass.
+    int64 columns_read(int64 columns) const {
+        return (columns - 1) * this->stride + (by_kernel_columns ? 1 : this->kernel_width);
+    }
     // Whether an output pixel comes from one pixel alone, each from its own, as in a linear layer.
     bool pointwise() const {
         return this->kernel_height * this->kernel_width * this->stride == 1 && this->pad_y == 0 &&
@@ -134,16 +144,17 @@ struct ConvPlan : ConvProblem<T> {
     }
 };
 
-// Rows [first_row, first_row + rows) of some pictures: copy(picture, from, count, to) for what lies
-// in the picture, pad(picture, to, count) where they leave it.
+// Rows [first_row, first_row + rows) of some pictures, and some columns of them: copy(picture,
+// from, count, to) for what lies in the picture, pad(picture, to, count) where they leave it.
 template <class T, class Factor, class Copy, class Pad>
 inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pictures,
-                        int64 first_row, int64 rows, int64 columns, Factor* to, const Copy& copy,
-                        const Pad& pad) {
+                        int64 first_row, int64 rows, int64 first_column, int64 columns, Factor* to,
+                        const Copy& copy, const Pad& pad) {
     assert(plan.pixel_stride == plan.channels);
     const int64 row_elements = columns * plan.channels;
-    const int64 left = std::min(columns, plan.pad_x),
-                inside = std::max<int64>(0, std::min(columns - left, plan.width));
+    const int64 begin = std::max<int64>(0, first_column),
+                left = std::min(columns, begin - first_column),
+                inside = std::max<int64>(0, std::min(columns - left, plan.width - begin));
     for (int64 b = first_picture; b < first_picture + pictures; ++b)
         for (int64 row = 0; row < rows; ++row, to += row_elements) {
             const int64 y = first_row + row;
@@ -152,7 +163,7 @@ inline void copy_padded(const ConvPlan<T>& plan, int64 first_picture, int64 pict
                 continue;
             }
             pad(b, to, left * plan.channels);
-            copy(b, plan.x + (b * plan.height + y) * plan.width * plan.channels,
+            copy(b, plan.x + ((b * plan.height + y) * plan.width + begin) * plan.channels,
                  inside * plan.channels, to + left * plan.channels);
             pad(b, to + (left + inside) * plan.channels, (columns - left - inside) * plan.channels);
         }
@@ -170,7 +181,7 @@ int64 most_pixels(const ConvPlan<T>& plan, int64 threads) {
     int64 least = 96, most = 512;
     if (plan.has_tiles) {
         least = plan.pointwise() ? 128 : 256;
-        const int64 block_bytes = (plan.pointwise() ? 512 : 1024) * kilobyte;
+        const int64 block_bytes = (plan.pointwise() ? 512 : 640) * kilobyte;
         most = std::clamp<int64>(block_bytes / bytes, least, most);
     } else if (!plan.chunked()) {
         most = std::clamp<int64>(384 * kilobyte / bytes, 256, 1024);
@@ -187,17 +198,23 @@ void divide(ConvPlan<T>& plan, int64 threads) {
                   plan.factor_size != static_cast<int64>(sizeof(typename Product<T>::Value)) ||
                   plan.pad_y > 0 || plan.pad_x > 0 ||
                   plan.kernel_width * plan.channels % pair_size<T> != 0;
+    plan.by_kernel_columns = plan.has_tiles && plan.copied && plan.stride == 1 &&
+                             plan.kernel_width > 1 && plan.channels % pair_size<T> == 0 &&
+                             plan.out_width < panel_width;
 
-    if (plan.run > plan.chunk + plan.chunk / 4) {
-        const int64 parts = (plan.run + plan.chunk - 1) / plan.chunk;
+    const int64 length = plan.by_kernel_columns ? plan.channels : plan.run;
+    // (A matrix unit's chunk is all that the first-level cache holds.)
+    const int64 longest = plan.has_tiles ? plan.chunk : plan.chunk + plan.chunk / 4;
+    if (length > longest) {
+        const int64 parts = (length + plan.chunk - 1) / plan.chunk;
         const int64 unit = 64 / static_cast<int64>(sizeof(T));
-        plan.run_per_chunk = ((plan.run + parts - 1) / parts + unit - 1) / unit * unit;
+        plan.run_per_chunk = ((length + parts - 1) / parts + unit - 1) / unit * unit;
         plan.taps_per_chunk = 1;
     } else {
-        plan.run_per_chunk = plan.run;
-        plan.taps_per_chunk = plan.run * plan.kernel_height <= plan.chunk + plan.chunk / 4
+        plan.run_per_chunk = length;
+        plan.taps_per_chunk = length * plan.kernel_height <= plan.chunk + plan.chunk / 4
                                   ? plan.kernel_height
-                                  : std::max<int64>(1, plan.chunk / plan.run);
+                                  : std::max<int64>(1, plan.chunk / length);
     }
 
     const int64 most = most_pixels(plan, threads);
@@ -212,29 +229,43 @@ void divide(ConvPlan<T>& plan, int64 threads) {
                                           plan.most_rows * plan.most_rows;
         }
         plan.rows_per_strip = plan.out_height;
+        plan.columns_per_strip = plan.out_width;
     } else {
+        // Narrow strips share fewer pixels with their neighbours, which each has to copy. (A tile's
+        // rows lie beside each other in y.)
+        const bool narrow =
+            plan.has_tiles && !plan.pointwise() && plan.out_width % plan.most_rows == 0;
+        plan.columns_per_strip = narrow ? plan.most_rows : plan.out_width;
         plan.pictures_per_block = 1;
-        const int64 strips = (pixels + most - 1) / most;
+        const int64 strips = (plan.out_height * plan.columns_per_strip + most - 1) / most;
         plan.rows_per_strip = std::max<int64>(1, (plan.out_height + strips - 1) / strips);
     }
     plan.strips = (plan.out_height + plan.rows_per_strip - 1) / plan.rows_per_strip;
-    plan.blocks =
-        (plan.batch + plan.pictures_per_block - 1) / plan.pictures_per_block * plan.strips;
+    plan.strips_across = (plan.out_width + plan.columns_per_strip - 1) / plan.columns_per_strip;
+    plan.blocks = (plan.batch + plan.pictures_per_block - 1) / plan.pictures_per_block *
+                  plan.strips * plan.strips_across;
 
-    // Few blocks: the panels are shared out too.
+    // Few blocks: the panels are shared out too, so that there are two tasks to a thread; beside a
+    // matrix unit the copies for a second one take long, and one will do if all are equal.
+    const bool equal = plan.batch % plan.pictures_per_block == 0 &&
+                       plan.out_height % plan.rows_per_strip == 0 &&
+                       plan.out_width % plan.columns_per_strip == 0;
     plan.panels_per_group = plan.panels;
-    while (plan.blocks * ((plan.panels + plan.panels_per_group - 1) / plan.panels_per_group) <
-               2 * threads &&
-           plan.panels_per_group > 4)
+    const auto enough = [&] {
+        plan.groups = (plan.panels + plan.panels_per_group - 1) / plan.panels_per_group;
+        return plan.tasks() >= 2 * threads ||
+               (plan.has_tiles && plan.copied && equal && plan.tasks() % threads == 0 &&
+                plan.panels % plan.groups == 0);
+    };
+    while (!enough() && plan.panels_per_group > 4)
         plan.panels_per_group = std::max<int64>(4, (plan.panels_per_group / 2 + 3) / 4 * 4);
-    plan.groups = (plan.panels + plan.panels_per_group - 1) / plan.panels_per_group;
 
     const auto aligned = [](int64 bytes) { return (bytes + 63) / 64 * 64; };
     const int64 block_pixels =
-        plan.pictures_per_block * plan.rows_per_strip * plan.out_width + plan.most_rows;
+        plan.pictures_per_block * plan.rows_per_strip * plan.columns_per_strip + plan.most_rows;
 
     // Rows that are too long for the second-level cache meet the weights part by part.
-    plan.run_per_pass = plan.run;
+    plan.run_per_pass = length;
     if (plan.has_tiles && plan.pointwise()) {
         constexpr int64 most_bytes = 1 << 20;
         const auto parts = [](int64 all, int64 part) { return (all + part - 1) / part; };
@@ -262,9 +293,10 @@ void divide(ConvPlan<T>& plan, int64 threads) {
     plan.copy_at = plan.partial_at + (plan.chunked() ? block_pixels : 2 * plan.most_rows) *
                                          std::max(partial_columns, most_tile_columns) *
                                          static_cast<int64>(sizeof(float));
+    const int64 copy_rows =
+        plan.pictures_per_block * ((plan.rows_per_strip - 1) * plan.stride + plan.kernel_height);
     const int64 copy_elements =
-        plan.pictures_per_block * ((plan.rows_per_strip - 1) * plan.stride + plan.kernel_height) *
-        ((plan.out_width - 1) * plan.stride + plan.kernel_width) * plan.pixel_stride;
+        copy_rows * plan.columns_read(plan.columns_per_strip) * plan.pixel_stride;
     plan.scratch_bytes =
         plan.copy_at + (plan.copied ? aligned((copy_elements + 64) * plan.factor_size) : 0);
 }

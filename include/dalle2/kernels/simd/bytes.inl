@@ -67,7 +67,7 @@ DALLE2_INLINE void to_bytes(int64 n, const bfloat16* x, const ByteRange& range, 
 // The part of x that a task's windows lie in, and for each of its pixels what the bytes stand for.
 template <class T, class X>
 void copy_as_bytes(const ConvPlan<T>& plan, int64 first_picture, int64 pictures, int64 first_row, int64 rows,
-                   int64 columns, int64 pixels, X* to, ByteRange* ranges) {
+                   int64 first_column, int64 columns, int64 pixels, X* to, ByteRange* ranges) {
     if (plan.picture_ranges == nullptr) {
         const bfloat16* x = plan.x + (first_picture * plan.height + first_row) * plan.width * plan.channels;
         for (int64 i = 0; i < pixels; ++i, x += plan.channels, to += plan.pixel_stride) {
@@ -79,7 +79,7 @@ void copy_as_bytes(const ConvPlan<T>& plan, int64 first_picture, int64 pictures,
     }
     for (int64 i = 0; i < pixels; ++i) ranges[i] = plan.picture_ranges[first_picture + i / (pixels / pictures)];
     copy_padded(
-        plan, first_picture, pictures, first_row, rows, columns, to,
+        plan, first_picture, pictures, first_row, rows, first_column, columns, to,
         [&](int64 picture, const bfloat16* from, int64 count, X* at) {
             to_bytes(count, from, plan.picture_ranges[picture], at);
         },

@@ -255,15 +255,24 @@ DALLE2_INLINE int64 next_panels(int64 left, int64 most) {
 
 // A block of output pixels: see ConvPlan.
 struct ConvBlock {
-    int64 first_picture, pictures, first_row, out_rows, pixels;
+    int64 first_picture, pictures, first_row, out_rows, first_column, out_columns, pixels;
 
     template <class T>
     ConvBlock(const ConvPlan<T>& plan, int64 block)
-        : first_picture(block / plan.strips * plan.pictures_per_block),
+        : first_picture(block / (plan.strips * plan.strips_across) * plan.pictures_per_block),
           pictures(std::min(plan.pictures_per_block, plan.batch - first_picture)),
-          first_row(block % plan.strips * plan.rows_per_strip),
+          first_row(block / plan.strips_across % plan.strips * plan.rows_per_strip),
           out_rows(std::min(plan.rows_per_strip, plan.out_height - first_row)),
-          pixels(pictures * out_rows * plan.out_width) {}
+          first_column(block % plan.strips_across * plan.columns_per_strip),
+          out_columns(std::min(plan.columns_per_strip, plan.out_width - first_column)),
+          pixels(pictures * out_rows * out_columns) {}
+
+    // Where in y the block's results for one of its pixels begin. (Pixels of pictures that are not cut lie beside each other.)
+    template <class T>
+    int64 result_at(const ConvPlan<T>& plan, int64 pixel) const {
+        const int64 row = first_picture * plan.out_height + first_row + pixel / out_columns;
+        return (row * plan.out_width + first_column + pixel % out_columns) * plan.out_channels;
+    }
 };
 
 // Where in a task's scratch its parts are.
@@ -281,26 +290,28 @@ struct ConvScratch {
           copy(reinterpret_cast<Factor<T>*>(at + plan.copy_at)) {}
 };
 
-// Fills the rows, with what may be read beyond the last, and what they need of the copy. Returns how far the rows of a window
-// are apart.
+// Fills the rows, with what may be read beyond the last, and what they need of the copy, for a pass over a column of the kernel
+// or for all. Returns how far the rows of a window are apart.
 template <class T>
-int64 find_windows(const ConvPlan<T>& plan, const ConvBlock& block, const ConvScratch<T>& s) {
+int64 find_windows(const ConvPlan<T>& plan, const ConvBlock& block, int64 kernel_column, const ConvScratch<T>& s) {
     using X = Factor<T>;
     int64 row_stride = plan.width * plan.channels, picture_stride = plan.height * row_stride;
     const X* source;
     if (plan.copied) {
         const int64 in_rows = (block.out_rows - 1) * plan.stride + plan.kernel_height;
-        const int64 in_columns = (plan.out_width - 1) * plan.stride + plan.kernel_width;
+        const int64 in_columns = plan.columns_read(block.out_columns);
         const int64 top = block.first_row * plan.stride - plan.pad_y;
+        const int64 left = block.first_column * plan.stride - plan.pad_x + kernel_column;
         if constexpr (std::is_same_v<T, std::int8_t>) {
-            copy_as_bytes(plan, block.first_picture, block.pictures, top, in_rows, in_columns, block.pixels, s.copy, s.ranges);
+            copy_as_bytes(plan, block.first_picture, block.pictures, top, in_rows, left, in_columns, block.pixels, s.copy,
+                          s.ranges);
         } else if (plan.pixel_stride != plan.channels) {
             const T* from = plan.x + (block.first_picture * plan.height + block.first_row) * row_stride;
             for (int64 i = 0; i < block.pixels; ++i)
                 copy_factors(from + i * plan.channels, plan.channels, s.copy + i * plan.pixel_stride);
         } else {
             copy_padded(
-                plan, block.first_picture, block.pictures, top, in_rows, in_columns, s.copy,
+                plan, block.first_picture, block.pictures, top, in_rows, left, in_columns, s.copy,
                 [](int64, const T* from, int64 count, X* to) { copy_factors(from, count, to); },
                 [](int64, X* to, int64 count) { clear(to, count); });
         }
@@ -308,13 +319,14 @@ int64 find_windows(const ConvPlan<T>& plan, const ConvBlock& block, const ConvSc
         row_stride = in_columns * plan.pixel_stride;
         picture_stride = in_rows * row_stride;
     } else if constexpr (std::is_same_v<X, typename Product<T>::Value>) {
-        source = plan.x + (block.first_picture * plan.height + block.first_row * plan.stride) * row_stride;
+        source = plan.x + (block.first_picture * plan.height + block.first_row * plan.stride) * row_stride +
+                 block.first_column * plan.stride * plan.channels;
     }
     const X** row = s.rows;
     for (int64 b = 0; b < block.pictures; ++b)
         for (int64 y = 0; y < block.out_rows; ++y) {
             const X* from = source + b * picture_stride + y * plan.stride * row_stride;
-            for (int64 x = 0; x < plan.out_width; ++x) *row++ = from + x * plan.stride * plan.pixel_stride;
+            for (int64 x = 0; x < block.out_columns; ++x) *row++ = from + x * plan.stride * plan.pixel_stride;
         }
     std::fill_n(row, ConvPlan<T>::most_rows, row[-1]);
     return row_stride;
@@ -347,7 +359,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     const ConvBlock block(plan, task / plan.groups);
     const ConvScratch<T> s(plan, scratch);
     const MatrixUnit ready;
-    const int64 pixels = block.pixels, row_stride = find_windows(plan, block, s);
+    const int64 pixels = block.pixels, row_stride = find_windows(plan, block, 0, s);
 
     constexpr int64 step = pair_size<T>;
     GemmTile<T, X> t{};
@@ -361,14 +373,12 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     const auto weights_at = [&](int64 panel, int64 tap, int64 k) DALLE2_LAMBDA {
         return plan.w + panel * plan.panel_stride + tap * t.w_tap_stride + k * panel_width;
     };
-    const int64 first_result = (block.first_picture * plan.out_height + block.first_row) * plan.out_width * plan.out_channels;
-    auto* const y = plan.y + first_result;
-    const int64 pixels_of_picture = block.out_rows * plan.out_width;
+    const int64 pixels_of_picture = block.out_rows * block.out_columns;
     const auto added_to = [&](int64 pixel, int64 column) DALLE2_LAMBDA {
         using Value = typename Product<T>::Value;
         if (plan.added.data == nullptr) return AddedRows<Value>{};
         if (!plan.added.per_picture)
-            return AddedRows<Value>{plan.added.data + first_result + pixel * plan.out_channels + column, plan.out_channels, 1, 1};
+            return AddedRows<Value>{plan.added.data + block.result_at(plan, pixel) + column, plan.out_channels, 1, 1};
         const int64 picture = block.first_picture + pixel / pixels_of_picture;
         return AddedRows<Value>{plan.added.data + picture * plan.out_channels + column, plan.out_channels,
                                 pixels_of_picture - pixel % pixels_of_picture, pixels_of_picture};
@@ -383,6 +393,8 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     int64 turn = 0;
     for (int64 pass = 0; pass < plan.run; pass += plan.run_per_pass) {
         const int64 pass_end = std::min(plan.run, pass + plan.run_per_pass);
+        const int64 first_of_copy = plan.by_kernel_columns ? pass : 0;
+        if (first_of_copy > 0) find_windows(plan, block, pass / plan.channels, s);
         for (int64 panel = first_panel, count; panel < end; panel += count) {
             count = next_panels(end - panel, most_panels(pixels));
             const int64 column = panel * panel_width, tile_rows = rows_of_panels[count];
@@ -399,8 +411,8 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
             for (int64 tap = 0; tap < plan.kernel_height; tap += plan.taps_per_chunk)
                 for (int64 k = pass; k < pass_end; k += plan.run_per_chunk) {
                     t.taps = std::min(plan.taps_per_chunk, plan.kernel_height - tap);
-                    t.steps = std::min(plan.run_per_chunk, plan.run - k) / step;
-                    t.x_offset = tap * row_stride + k;
+                    t.steps = std::min(plan.run_per_chunk, pass_end - k) / step;
+                    t.x_offset = tap * row_stride + k - first_of_copy;
                     t.w = weights_at(panel, tap, k);
                     t.add_to_partial = tap > 0 || k > 0;
                     const bool last = tap + t.taps == plan.kernel_height && k + t.steps * step == plan.run;
@@ -426,7 +438,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                         t.valid_rows = std::min(tile_rows, pixels - m);
                         t.partial =
                             sums + (plan.chunked() ? m * t.partial_stride : turn * most_tile_rows * most_tile_columns);
-                        auto* const results = last ? y + m * plan.out_channels + column : nullptr;
+                        auto* const results = last ? plan.y + block.result_at(plan, m) + column : nullptr;
                         if (last) t.added = added_to(m, column);
                         if (last && t.added.at != nullptr) fetch_added(t.added, t.valid_rows, t.columns);
                         t.y = finishes_later ? nullptr : results;
