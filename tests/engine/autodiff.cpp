@@ -99,6 +99,11 @@ TEST_CASE("the gradients of linear layers are right") {
                          draw.parameter({out}, ParameterKind::vector)});
         check_gradients([](auto& t, auto& p) { return E::linear(t[0], p[0], nullptr); },
                         {draw.tensor(x)}, {draw.parameter({out, in}, ParameterKind::matrix)});
+        Shape result = x;
+        result.back() = out;
+        check_gradients([](auto& t, auto& p) { return E::linear(t[0], p[0], nullptr, &t[1]); },
+                        {draw.tensor(x), draw.tensor(result)},
+                        {draw.parameter({out, in}, ParameterKind::matrix)});
     }
 }
 
@@ -118,6 +123,11 @@ TEST_CASE("the gradients of convolutions are right") {
             {draw.tensor(c.x)},
             {draw.parameter({c.out, c.x[3], c.kernel, c.kernel}, ParameterKind::convolution),
              draw.parameter({c.out}, ParameterKind::vector)});
+    for (const Shape& added : {Shape{2, 5, 4, 3}, Shape{2, 3}})
+        check_gradients(
+            [](auto& t, auto& p) { return E::conv2d(t[0], p[0], nullptr, {.padding = 1}, &t[1]); },
+            {draw.tensor({2, 5, 4, 2}), draw.tensor(added)},
+            {draw.parameter({3, 2, 3, 3}, ParameterKind::convolution)});
 }
 
 TEST_CASE("the gradients of norms are right") {

@@ -86,6 +86,10 @@ TEST_CASE_TEMPLATE("linear is as in the reference", E, ENGINES) {
                        Reference::linear(x, reference_weight, &reference_bias));
         check_close<E>(E::linear(E::from_array(x), weight, nullptr),
                        Reference::linear(x, reference_weight, nullptr));
+        const Array residual = draw.array({1, rows, out});
+        const typename E::Tensor added = E::from_array(residual);
+        check_close<E>(E::linear(E::from_array(x), weight, &bias, &added),
+                       Reference::linear(x, reference_weight, &reference_bias, &residual));
     }
 }
 
@@ -112,9 +116,53 @@ TEST_CASE_TEMPLATE("convolution is as in the reference", E, ENGINES) {
         const auto reference_weight = parameter<Reference>(w, ParameterKind::convolution);
         check_close<E>(E::conv2d(E::from_array(x), weight, &bias, options),
                        Reference::conv2d(x, reference_weight, &reference_bias, options));
-        check_close<E>(E::conv2d(E::from_array(x), weight, nullptr, options),
-                       Reference::conv2d(x, reference_weight, nullptr, options));
+        const Array expected = Reference::conv2d(x, reference_weight, nullptr, options);
+        check_close<E>(E::conv2d(E::from_array(x), weight, nullptr, options), expected);
+        for (const Shape& shape : {shape_of(expected), Shape{c.batch, c.out}}) {
+            const Array more = draw.array(shape);
+            const typename E::Tensor added = E::from_array(more);
+            check_close<E>(E::conv2d(E::from_array(x), weight, &bias, options, &added),
+                           Reference::conv2d(x, reference_weight, &reference_bias, options, &more));
+        }
     }
+}
+
+TEST_CASE_TEMPLATE("what is added to a layer's result has its shape", E, Cpu<float>, Cpu<bfloat16>,
+                   Cpu<std::int8_t>, Reference, Trace, Autodiff<float>) {
+    const auto zeros = [](const Shape& shape) {
+        Array array = make_array(shape);
+        array.fill(0.0f);
+        return array;
+    };
+    const auto tensor = [&](const Shape& shape) { return E::from_array(zeros(shape)); };
+    const auto matrix = parameter<E>(zeros({5, 4}), ParameterKind::matrix),
+               kernel = parameter<E>(zeros({5, 4, 3, 3}), ParameterKind::convolution);
+    for (const Shape& shape : {Shape{2, 3}, Shape{1, 5}, Shape{2, 3, 4}, Shape{3, 5}}) {
+        const auto added = tensor(shape);
+        CHECK_THROWS_AS(E::linear(tensor({2, 3, 4}), matrix, nullptr, &added), ShapeError);
+        CHECK_THROWS_AS(E::conv2d(tensor({2, 6, 6, 4}), kernel, nullptr, {.padding = 1}, &added),
+                        ShapeError);
+    }
+}
+
+TEST_CASE_TEMPLATE("a group norm gives the same from what convolutions know of their results", E,
+                   ENGINES) {
+    Draw draw;
+    const auto x = E::from_array(draw.array({2, 36, 64, 4}));
+    const auto convolved = [&](std::int64_t out) {
+        const auto w = parameter<E>(draw.array({out, 4, 3, 3}), ParameterKind::convolution);
+        Array offsets = draw.array({out});
+        offsets += 9.0f;  // a mean far from zero
+        const auto bias = parameter<E>(offsets, ParameterKind::vector);
+        return E::conv2d(x, w, &bias, {.padding = 1});
+    };
+    const auto joined = E::concatenate({convolved(192), convolved(128)}, -1);
+    const auto scale = parameter<E>(draw.array({320}), ParameterKind::vector),
+               shift = parameter<E>(draw.array({320}), ParameterKind::vector);
+    const auto norm = [&](const typename E::Tensor& of) {
+        return E::group_norm(of, scale, shift, nullptr, {.groups = 10});
+    };
+    check_close<E>(norm(joined), E::to_array(norm(E::from_array(E::to_array(joined)))));
 }
 
 TEST_CASE_TEMPLATE("group norm with and without modulation is as in the reference", E, ENGINES) {

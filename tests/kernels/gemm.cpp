@@ -335,6 +335,51 @@ TEST_CASE("results too many for a cache are the same past it") {
     check_convolution<bfloat16>(s);
 }
 
+TEST_CASE("a convolution finds the moments of its result on a matrix unit, if any") {
+    // One of strips of a picture, one of whole pictures.
+    for (const Conv2dShape& s :
+         {Conv2dShape{2, 68, 64, 6, 96, 3, 3, 1, 1}, Conv2dShape{5, 12, 32, 34, 320, 3, 3, 1, 1}}) {
+        Data<bfloat16> d(s);
+        for (float& value : d.bias) value = 20 + value;  // means far from zero
+        const int64 pixels = s.height * s.width;
+        const AddedValues<bfloat16> more(s.batch, pixels, s.out_channels, false);
+        for_each_isa([&] {
+            const auto packed =
+                kernels::pack_weights<bfloat16>(d.w.data(), s.out_channels, s.in_channels, 3, 3);
+            std::vector<bfloat16> y(d.dy.size());
+            const auto convolve = [&] {
+                kernels::ChannelMoments found;
+                kernels::conv2d(s, d.x.data(), packed, d.bias.data(), y.data(), more.added, &found);
+                return found;
+            };
+            const kernels::ChannelMoments found = convolve();
+            REQUIRE(found.empty() == (kernels::current_isa() != kernels::Isa::amx));
+            if (found.empty()) return;
+            std::vector<float> moments;
+            std::vector<double> expected;
+            for (int64 b = 0; b < s.batch; ++b)
+                for (int64 c = 0; c < s.out_channels; ++c) {
+                    double mean = 0, square = 0;
+                    for (int64 i = 0; i < pixels; ++i) {
+                        const auto value = static_cast<double>(
+                            y[static_cast<std::size_t>((b * pixels + i) * s.out_channels + c)]);
+                        mean += value / static_cast<double>(pixels);
+                        square += value * value / static_cast<double>(pixels);
+                    }
+                    expected.insert(expected.end(), {mean, square - mean * mean});
+                    moments.insert(moments.end(), {found.means(b)[c], found.variances(b)[c]});
+                }
+            // y is rounded to bfloat16, of which means see little.
+            CHECK(worst_error(moments, expected, 5e-3) <= 1);
+            CHECK(independent_of_threads([&] {
+                const kernels::ChannelMoments again = convolve();
+                return std::vector<float>(again.means(0),
+                                          again.means(s.batch - 1) + 2 * s.out_channels);
+            }));
+        });
+    }
+}
+
 TEST_CASE_TEMPLATE("pictures larger than a block are cut into strips that fit together", T, float,
                    bfloat16) {
     check_convolution<T>({2, 61, 37, 5, 18, 3, 3, 1, 1});

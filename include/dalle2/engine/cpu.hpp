@@ -101,7 +101,7 @@ struct Cpu {
         Tensor y(x.shape());
         kernels::group_norm<T>(group_norm_shape(x, scale, modulation, o), x.data(), scale.vector(),
                                shift.vector(), modulation ? modulation->data() : nullptr, y.data(),
-                               nullptr, nullptr);
+                               nullptr, nullptr, x.moments());
         return y;
     }
 
@@ -189,6 +189,11 @@ struct Cpu {
             kernels::copy_runs(plan.outer, plan.run_lengths[i], parts[i].data(),
                                plan.run_lengths[i], y.data() + offset, stride);
             offset += plan.run_lengths[i];
+        }
+        if (plan.outer == y.rows()) {
+            std::vector<kernels::ChannelMoments> moments;
+            for (const Tensor& part : parts) moments.push_back(part.moments());
+            y.set_moments(kernels::concatenated(moments));
         }
         return y;
     }
@@ -291,8 +296,10 @@ protected:
         const kernels::Conv2dShape shape = conv2d_shape(x.shape(), weight, o);
         Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
         if (added) check_added("conv2d", y.shape(), added->shape());
+        kernels::ChannelMoments moments;
         kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data(),
-                        added_to(y, added), method...);
+                        added_to(y, added), &moments, method...);
+        y.set_moments(std::move(moments));
         return y;
     }
 

@@ -41,12 +41,17 @@ public:
     T* data() { return data_.get(); }
     bool empty() const { return data_ == nullptr; }
 
+    // What is known of the elements of each channel, for a group norm.
+    const kernels::ChannelMoments& moments() const { return moments_; }
+    void set_moments(kernels::ChannelMoments moments) { moments_ = std::move(moments); }
+
     // The same elements under another shape.
     CpuTensor reshaped(Shape shape) const {
         if (element_count(shape) != count_)
             throw ShapeError("cannot reshape " + to_string(shape_) + " to " + to_string(shape));
         CpuTensor result = *this;
         result.shape_ = std::move(shape);
+        result.moments_ = {};
         return result;
     }
 
@@ -54,6 +59,7 @@ private:
     Shape shape_;
     std::int64_t count_ = 0;
     std::shared_ptr<T> data_;
+    kernels::ChannelMoments moments_;
 };
 
 template <class T>

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include <dalle2/kernels/byte_range.hpp>
+#include <dalle2/kernels/moments.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
 
@@ -66,6 +67,10 @@ struct GemmTile {
     const float* bias;          // of the first column; may be null
     AddedRows<Y> added;
     bool bypasses;  // see ConvPlan
+    // What the results' moments are gathered in, and where they go once a piece is whole: means
+    // here, squares y_stride further. Null: nowhere.
+    MomentPieces* moments;
+    float* piece;
     // What later calls read, which this one may fetch into a cache, and how many bytes lie between
     // one fetch and the next. Null: none.
     const char* ahead = nullptr;
@@ -124,6 +129,9 @@ struct ConvPlan : ConvProblem<T> {
     // tile.
     bool by_kernel_columns;
     bool bypasses;  // whether results go to memory past the caches
+    // [batch][pieces][mean, squares][out_channels] of the results; null: not wanted. See
+    // MomentPieces.
+    float* piece_moments;
     // Of a task: row pointers, ranges of rows (of int8 alone), partial sums, copy.
     int64 ranges_at, partial_at, copy_at, scratch_bytes;
 
@@ -132,6 +140,7 @@ struct ConvPlan : ConvProblem<T> {
     bool chunked() const {
         return run_per_chunk < this->run || taps_per_chunk < this->kernel_height;
     }
+    int64 pieces() const { return this->out_height * this->out_width / MomentPieces::pixels; }
     bool in_passes() const { return run_per_pass < this->run; }
     // The columns of x that so many of the results need, in one pass.
     int64 columns_read(int64 columns) const {
@@ -218,7 +227,7 @@ void divide(ConvPlan<T>& plan, int64 threads) {
     }
 
     const int64 most = most_pixels(plan, threads);
-    if (pixels <= most) {
+    if (pixels <= most && plan.piece_moments == nullptr) {
         plan.pictures_per_block = std::max<int64>(1, most / pixels);
         if (plan.has_tiles) {
             // Of about the same size: to read the weights for a few rows takes as long as for many.
@@ -239,6 +248,9 @@ void divide(ConvPlan<T>& plan, int64 threads) {
         plan.pictures_per_block = 1;
         const int64 strips = (plan.out_height * plan.columns_per_strip + most - 1) / most;
         plan.rows_per_strip = std::max<int64>(1, (plan.out_height + strips - 1) / strips);
+        if (plan.piece_moments != nullptr)
+            plan.rows_per_strip =
+                std::max<int64>(1, plan.rows_per_strip / MomentPieces::rows) * MomentPieces::rows;
     }
     plan.strips = (plan.out_height + plan.rows_per_strip - 1) / plan.rows_per_strip;
     plan.strips_across = (plan.out_width + plan.columns_per_strip - 1) / plan.columns_per_strip;

@@ -43,9 +43,22 @@ void run(const Plan& plan, void (*task)(const Plan&, int64, char*)) {
     });
 }
 
-// A method other than `direct` must fit.
+// Whether the moments of y cost less on the way than another look at it: where vectors make results
+// of sums while a matrix unit makes more of those, and where y does not stay in a cache.
 template <class T>
-void run(const ConvProblem<T>& problem, ConvMethod method) {
+bool finds_moments(const ConvProblem<T>& p, ConvMethod method) {
+    constexpr int64 least_bytes = 1 << 20;
+    const int64 results = p.batch * p.out_height * p.out_width * p.out_channels;
+    return method == ConvMethod::direct && vector_kernels<T>().has_tiles && p.kernel_width > 1 &&
+           results * static_cast<int64>(sizeof(*p.y)) >= least_bytes &&
+           p.out_width % MomentPieces::columns == 0 && p.out_height % MomentPieces::rows == 0 &&
+           p.out_channels % MomentPieces::channels == 0;
+}
+
+// A method other than `direct` must fit. Where `found` is not null, it becomes the moments of y if
+// those are found.
+template <class T>
+void run(const ConvProblem<T>& problem, ConvMethod method, ChannelMoments* found = nullptr) {
     assert(method == ConvMethod::direct || winograd_fits(problem));
     if (method == ConvMethod::direct) {
         ConvPlan<T> plan{};
@@ -55,8 +68,16 @@ void run(const ConvProblem<T>& problem, ConvMethod method) {
         plan.chunk = kernels.chunk;
         plan.has_tiles = kernels.has_tiles;
         plan.kept_bytes = kernels.kept_bytes;
+        if (!found || !finds_moments(problem, method)) {
+            divide(plan, thread_count());
+            return run(plan, kernels.conv_task);
+        }
+        const AlignedBuffer<float> pieces(plan.batch * plan.pieces() * 2 * plan.out_channels);
+        plan.piece_moments = pieces.get();
         divide(plan, thread_count());
-        return run(plan, kernels.conv_task);
+        run(plan, kernels.conv_task);
+        *found = ChannelMoments(plan.batch, plan.out_channels);
+        return join_pieces(pieces.get(), plan.pieces(), *found);
     }
     using Value = typename Product<T>::Value;
     WinogradPlan<Value, T> plan{};
@@ -109,9 +130,9 @@ ConvProblem<T> conv_problem(const Conv2dShape& s, const typename Product<T>::Val
 
 template <class T>
 void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const float* bias, T* y,
-            const Added<T>& added) {
+            const Added<T>& added, ChannelMoments* found) {
     const ConvProblem<T> problem = conv_problem(s, x, w, bias, added, y);
-    run(problem, conv_method(problem));
+    run(problem, conv_method(problem), found);
 }
 
 // With stride 1, dx is a convolution of dy; other strides leave holes in it and take the plain

@@ -71,9 +71,10 @@ inline AlignedBuffer<ByteRange> picture_ranges(int64 pictures, int64 elements, c
 
 }  // namespace detail
 
-// y = x ∗ w + bias + added; the bias [out] may be null. By the fastest method, unless one is named.
+// y = x ∗ w + bias + added; the bias [out] may be null, and so may `found`, which becomes the
+// moments of y where they cost little. By the fastest method, unless one is named.
 inline void conv2d(const Conv2dShape& s, const bfloat16* x, const Int8Weights& w, const float* bias,
-                   bfloat16* y, const Added<bfloat16>& added = {},
+                   bfloat16* y, const Added<bfloat16>& added = {}, ChannelMoments* found = nullptr,
                    std::optional<fast::ConvMethod> named = std::nullopt) {
     ConvProblem<std::int8_t> problem =
         fast::conv_problem<std::int8_t>(s, x, w.packed(), bias, added, y);
@@ -85,7 +86,7 @@ inline void conv2d(const Conv2dShape& s, const bfloat16* x, const Int8Weights& w
         ranges = detail::picture_ranges(s.batch, s.height * s.width * s.in_channels, x);
         problem.picture_ranges = ranges.get();
     }
-    fast::run(problem, method);
+    fast::run(problem, method, found);
 }
 
 // y [rows, out] = x [rows, in] · wᵀ + bias + added.

@@ -55,14 +55,16 @@ void unpack_weights(const PackedWeights<T>& packed, Accumulator<T>* w) {
     plain::unpack(packed, w);
 }
 
-// y = x ∗ w + bias + added; the bias [out] may be null.
+// y = x ∗ w + bias + added; the bias [out] may be null, and so may `found`, which becomes the
+// moments of y where they cost little.
 template <class T>
 void conv2d(const Conv2dShape& shape, const T* x, const PackedWeights<T>& w,
-            const Accumulator<T>* bias, T* y, const Added<T>& added = {}) {
+            const Accumulator<T>* bias, T* y, const Added<T>& added = {},
+            [[maybe_unused]] ChannelMoments* found = nullptr) {
     if constexpr (std::is_same_v<T, double>)
         plain::conv2d(shape, x, w, bias, y, added);
     else
-        fast::conv2d(shape, x, w, bias, y, added);
+        fast::conv2d(shape, x, w, bias, y, added, found);
 }
 
 // dx from dy, with the weights of pack_weights_transposed.
@@ -129,11 +131,12 @@ void attention_backward(const AttentionShape& shape, const T* q, const T* k, con
 template <class T>
 void group_norm(const GroupNormShape& shape, const T* x, const Accumulator<T>* scale,
                 const Accumulator<T>* shift, const T* modulation, T* y, Accumulator<T>* mean,
-                Accumulator<T>* inverse_deviation) {
+                Accumulator<T>* inverse_deviation,
+                [[maybe_unused]] const ChannelMoments& known = {}) {
     if constexpr (std::is_same_v<T, double>)
         plain::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation);
     else
-        fast::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation);
+        fast::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation, known);
 }
 
 // Adds to dscale and dshift [channels]; dmodulation is null when modulation is.

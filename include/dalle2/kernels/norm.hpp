@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include <dalle2/kernels/moments.hpp>
 #include <dalle2/kernels/simd.hpp>
 
 namespace dalle2::kernels::fast {
@@ -67,9 +68,27 @@ inline GroupMoments join_pieces(const GroupNormShape& s, const NormPieces& piece
     return moments;
 }
 
+// The same from what is known of each channel.
+inline GroupMoments join_channels(const GroupNormShape& s, const ChannelMoments& known, int64 b,
+                                  int64 group) {
+    const int64 width = s.channels / s.groups, first = group * width;
+    const double count = static_cast<double>(width);
+    GroupMoments moments{};
+    for (int64 c = first; c < first + width; ++c)
+        moments.mean += static_cast<double>(known.means(b)[c]) / count;
+    for (int64 c = first; c < first + width; ++c) {
+        const double distance = static_cast<double>(known.means(b)[c]) - moments.mean;
+        moments.variance +=
+            (static_cast<double>(known.variances(b)[c]) + distance * distance) / count;
+    }
+    return moments;
+}
+
+// Where the moments of x are not known, they are found first.
 template <class T>
 void group_norm(const GroupNormShape& s, const T* x, const float* scale, const float* shift,
-                const T* modulation, T* y, float* mean, float* inverse_deviation) {
+                const T* modulation, T* y, float* mean, float* inverse_deviation,
+                const ChannelMoments& known) {
     enum { factor, offset, rows };
     const VectorKernels<T> kernels = vector_kernels<T>();
     const NormPieces pieces(s);
@@ -96,7 +115,8 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
     const auto set_affine = [&](int64 b) {
         const T* m = modulation ? modulation + b * 2 * s.channels : nullptr;
         for (int64 g = 0; g < s.groups; ++g) {
-            const GroupMoments moments = join_pieces(s, pieces, scratch, b, g);
+            const GroupMoments moments = known.empty() ? join_pieces(s, pieces, scratch, b, g)
+                                                       : join_channels(s, known, b, g);
             const float middle = static_cast<float>(moments.mean);
             const float inverse = static_cast<float>(1 / std::sqrt(moments.variance + s.epsilon));
             if (mean) mean[b * s.groups + g] = middle;
@@ -117,16 +137,17 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
 
     if (pieces.count == 1) {
         parallel_for(s.batch, [&](int64 b, int thread) {
-            measure(b, 0, thread);
+            if (known.empty()) measure(b, 0, thread);
             set_affine(b);
             apply(b, 0);
         });
         return;
     }
     const int64 tasks = s.batch * pieces.count;
-    parallel_for(tasks, [&](int64 task, int thread) {
-        measure(task / pieces.count, task % pieces.count, thread);
-    });
+    if (known.empty())
+        parallel_for(tasks, [&](int64 task, int thread) {
+            measure(task / pieces.count, task % pieces.count, thread);
+        });
     parallel_for(s.batch, [&](int64 b, int) { set_affine(b); });
     parallel_for(tasks, [&](int64 task, int) { apply(task / pieces.count, task % pieces.count); });
 }

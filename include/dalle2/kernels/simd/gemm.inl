@@ -132,6 +132,54 @@ DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
     finish_rows([](Y* y, vf result, Left left) DALLE2_LAMBDA { store(y, result, left); });
 }
 
+#if DALLE2_HAVE_AMX
+// The same for a tile of 32 pixels and 32 channels, whose moments it gathers. (They are of y before it is rounded.)
+template <class T, class X, class Y>
+DALLE2_APART void finish_measured_tile(const GemmTile<T, X, Y>& t) {
+    static_assert(MomentPieces::channels == 2 * lanes);
+    const GemmTile<T, X, Y> tile = t;
+    const ColumnTerms<T> terms[2] = {{tile, 0, {lanes}}, {tile, lanes, {lanes}}};
+    AddedRows<Y> added = tile.added;
+    const auto result = [&](int row, int v) DALLE2_LAMBDA {
+        const vf y = terms[v].result(tile, row, load(tile.partial + row * tile.partial_stride + v * lanes));
+        return added.at == nullptr ? y : y + load(added.at + v * lanes);
+    };
+    MomentPieces& moments = *tile.moments;
+    const bool begins = moments.pixels_so_far == 0, past = tile.bypasses && are_lines(tile.y, tile.y_stride, 2 * lanes);
+    vf shift[2], sums[2], squares[2];
+    DALLE2_UNROLL for (int v = 0; v < 2; ++v) {
+        shift[v] = begins ? result(0, v) : load(moments.shift + v * lanes);
+        sums[v] = begins ? zero() : load(moments.sums + v * lanes);
+        squares[v] = begins ? zero() : load(moments.squares + v * lanes);
+    }
+    Y* to = tile.y;
+    for (int row = 0; row < tile.valid_rows; ++row, to += tile.y_stride) {
+        DALLE2_UNROLL for (int v = 0; v < 2; ++v) {
+            const vf y = result(row, v), distance = y - shift[v];
+            sums[v] = sums[v] + distance;
+            squares[v] = fma(distance, distance, squares[v]);
+            past ? store_past(to + v * lanes, y) : store(to + v * lanes, y);
+        }
+        if (added.at != nullptr) added.advance();
+    }
+    moments.pixels_so_far += tile.valid_rows;
+    const bool whole = moments.pixels_so_far == MomentPieces::pixels;
+    if (whole) moments.pixels_so_far = 0;
+    const vf share = set1(1.0f / static_cast<float>(MomentPieces::pixels));
+    DALLE2_UNROLL for (int v = 0; v < 2; ++v) {
+        if (whole) {
+            const vf mean = sums[v] * share;
+            store(tile.piece + v * lanes, shift[v] + mean);
+            store(tile.piece + tile.y_stride + v * lanes, squares[v] - mean * sums[v]);
+        } else {
+            store(moments.shift + v * lanes, shift[v]);
+            store(moments.sums + v * lanes, sums[v]);
+            store(moments.squares + v * lanes, squares[v]);
+        }
+    }
+}
+#endif
+
 // The lines that finish_tile will write, fetched while the sums are made: where they are not in a cache, products of some
 // hundred channels are up to a third faster.
 template <class T, class X, class Y>
@@ -267,6 +315,14 @@ struct ConvBlock {
           out_columns(std::min(plan.columns_per_strip, plan.out_width - first_column)),
           pixels(pictures * out_rows * out_columns) {}
 
+    // Where in the moments of all pieces the means of that of one of the block's pixels begin.
+    template <class T>
+    int64 piece_at(const ConvPlan<T>& plan, int64 pixel) const {
+        const int64 across = plan.out_width / MomentPieces::columns;
+        const int64 row = (first_row + pixel / out_columns) / MomentPieces::rows;
+        return ((first_picture * plan.pieces() + row * across) + first_column / MomentPieces::columns) * 2 * plan.out_channels;
+    }
+
     // Where in y the block's results for one of its pixels begin. (Pixels of pictures that are not cut lie beside each other.)
     template <class T>
     int64 result_at(const ConvPlan<T>& plan, int64 pixel) const {
@@ -387,9 +443,17 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     constexpr bool finishes_later = DALLE2_HAVE_AMX;
     GemmTile<T, X> before{};
     const auto finish_before = [&] {
-        if (before.y != nullptr) finish_tile(before);
+        if (before.y == nullptr) return;
+#if DALLE2_HAVE_AMX
+        if (before.moments != nullptr)
+            finish_measured_tile(before);
+        else
+#endif
+            finish_tile(before);
         before.y = nullptr;
     };
+    MomentPieces moments;
+    if (plan.piece_moments != nullptr) t.moments = &moments;
     int64 turn = 0;
     for (int64 pass = 0; pass < plan.run; pass += plan.run_per_pass) {
         const int64 pass_end = std::min(plan.run, pass + plan.run_per_pass);
@@ -440,6 +504,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                             sums + (plan.chunked() ? m * t.partial_stride : turn * most_tile_rows * most_tile_columns);
                         auto* const results = last ? plan.y + block.result_at(plan, m) + column : nullptr;
                         if (last) t.added = added_to(m, column);
+                        if (last && plan.piece_moments != nullptr) t.piece = plan.piece_moments + block.piece_at(plan, m) + column;
                         if (last && t.added.at != nullptr) fetch_added(t.added, t.valid_rows, t.columns);
                         t.y = finishes_later ? nullptr : results;
                         weights.give(t, m / tile_rows);
