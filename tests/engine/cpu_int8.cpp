@@ -234,6 +234,25 @@ TEST_CASE("int8 layers give the same numbers for any number of threads") {
     CHECK(run(3) == one);
 }
 
+TEST_CASE("a convolution of a norm's result gives the same where the norm tells its extremes") {
+    for (const Shape& shape : {Shape{3, 4, 5, 8}, Shape{2, 40, 36, 64}}) {
+        CAPTURE(shape[1]);
+        const std::int64_t channels = shape.back();
+        const auto vector = [&](unsigned seed) {
+            return parameter_of<Int8>(normals({channels}, seed), ParameterKind::vector);
+        };
+        const auto w =
+            parameter_of<Int8>(normals({9, channels, 3, 3}, 4), ParameterKind::convolution);
+        const auto norm = Int8::group_norm(Int8::from_array(normals(shape, 1, 3.0f)), vector(2),
+                                           vector(3), nullptr, {.groups = 4});
+        CHECK((norm.extremes() != nullptr) == kernels::wants_extremes());
+        const auto unknown = Int8::from_array(Int8::to_array(norm));
+        CHECK(unknown.extremes() == nullptr);
+        CHECK(Int8::to_array(Int8::conv2d(norm, w, nullptr, {.padding = 1})) ==
+              Int8::to_array(Int8::conv2d(unknown, w, nullptr, {.padding = 1})));
+    }
+}
+
 TEST_CASE("what is not finite becomes NaN, and wrong shapes are errors in int8 too") {
     Array x = normals({2, 64}, 1);
     x(1, 63) = std::numeric_limits<float>::infinity();

@@ -42,7 +42,7 @@ std::vector<bfloat16> convolve(const Conv2dShape& s, const Data& d, const Int8We
     std::vector<bfloat16> y(
         static_cast<std::size_t>(s.batch * s.out_height() * s.out_width() * s.out_channels),
         bfloat16(99.0f));
-    kernels::conv2d(s, d.x.data(), w, d.bias.data(), y.data(), added, nullptr, method);
+    kernels::conv2d(s, d.x.data(), w, d.bias.data(), y.data(), added, nullptr, nullptr, method);
     return y;
 }
 

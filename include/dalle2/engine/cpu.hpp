@@ -94,15 +94,7 @@ struct Cpu {
     }
     static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
                              const Tensor* modulation, const GroupNormOptions& o) {
-        const auto profiled = profile([&] {
-            return operations::group_norm(x.shape(), scale.shape(), shift.shape(),
-                                          shape_or_null(modulation), o);
-        });
-        Tensor y(x.shape());
-        kernels::group_norm<T>(group_norm_shape(x, scale, modulation, o), x.data(), scale.vector(),
-                               shift.vector(), modulation ? modulation->data() : nullptr, y.data(),
-                               nullptr, nullptr, x.moments());
-        return y;
+        return group_norm_with(x, scale, shift, modulation, o, {});
     }
 
     static Tensor layer_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
@@ -265,6 +257,21 @@ struct Cpu {
     }
 
 protected:
+    // Finds the extremes of each picture of the result, if there is room for them.
+    static Tensor group_norm_with(const Tensor& x, const Parameter& scale, const Parameter& shift,
+                                  const Tensor* modulation, const GroupNormOptions& o,
+                                  kernels::AlignedBuffer<kernels::Extremes> extremes) {
+        const auto profiled = profile([&] {
+            return operations::group_norm(x.shape(), scale.shape(), shift.shape(),
+                                          shape_or_null(modulation), o);
+        });
+        Tensor y(x.shape());
+        kernels::group_norm<T>(group_norm_shape(x, scale, modulation, o), x.data(), scale.vector(),
+                               shift.vector(), modulation ? modulation->data() : nullptr, y.data(),
+                               nullptr, nullptr, x.moments(), extremes.get());
+        y.set_extremes(std::move(extremes));
+        return y;
+    }
     // With weights as their kernels take them; `weight` is their shape.
     template <class Weights>
     static Tensor linear_with(const Weights& weights, const Tensor& x, const Shape& weight,
@@ -297,8 +304,12 @@ protected:
         Tensor y({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels});
         if (added) check_added("conv2d", y.shape(), added->shape());
         kernels::ChannelMoments moments;
-        kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data(),
-                        added_to(y, added), &moments, method...);
+        if constexpr (std::is_same_v<Weights, kernels::Int8Weights>)
+            kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data(),
+                            added_to(y, added), &moments, x.extremes(), method...);
+        else
+            kernels::conv2d(shape, x.data(), weights, bias ? bias->vector() : nullptr, y.data(),
+                            added_to(y, added), &moments);
         y.set_moments(std::move(moments));
         return y;
     }

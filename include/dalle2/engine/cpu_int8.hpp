@@ -116,6 +116,16 @@ struct Cpu<std::int8_t> : Cpu<bfloat16> {
         return array;
     }
 
+    // What a norm makes goes into a convolution.
+    static Tensor group_norm(const Tensor& x, const CpuParameter<bfloat16>& scale,
+                             const CpuParameter<bfloat16>& shift, const Tensor* modulation,
+                             const GroupNormOptions& o) {
+        kernels::AlignedBuffer<kernels::Extremes> extremes;
+        if (kernels::wants_extremes())
+            extremes = kernels::AlignedBuffer<kernels::Extremes>(x.extent(0));
+        return group_norm_with(x, scale, shift, modulation, o, std::move(extremes));
+    }
+
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Tensor* added = nullptr) {
         return weight.is_int8() ? linear_with(weight.int8(), x, weight.shape(), bias, added)

@@ -41,9 +41,14 @@ public:
     T* data() { return data_.get(); }
     bool empty() const { return data_ == nullptr; }
 
-    // What is known of the elements of each channel, for a group norm.
+    // What is known of the elements of each channel, for a group norm, and of each picture, for
+    // int8; empty or null where nothing is.
     const kernels::ChannelMoments& moments() const { return moments_; }
     void set_moments(kernels::ChannelMoments moments) { moments_ = std::move(moments); }
+    const kernels::Extremes* extremes() const { return extremes_.get(); }
+    void set_extremes(kernels::AlignedBuffer<kernels::Extremes> extremes) {
+        extremes_ = std::move(extremes);
+    }
 
     // The same elements under another shape.
     CpuTensor reshaped(Shape shape) const {
@@ -52,6 +57,7 @@ public:
         CpuTensor result = *this;
         result.shape_ = std::move(shape);
         result.moments_ = {};
+        result.extremes_ = {};
         return result;
     }
 
@@ -60,6 +66,7 @@ private:
     std::int64_t count_ = 0;
     std::shared_ptr<T> data_;
     kernels::ChannelMoments moments_;
+    kernels::AlignedBuffer<kernels::Extremes> extremes_;
 };
 
 template <class T>

@@ -28,6 +28,13 @@ struct Extremes {
     }
 };
 
+// Of all of some numbers, from those of their parts.
+inline Extremes joined(const Extremes* parts, std::int64_t count) {
+    Extremes all;
+    for (std::int64_t i = 0; i < count; ++i) all.add(parts[i]);
+    return all;
+}
+
 inline ByteRange byte_range(const Extremes& extremes) {
     constexpr std::int16_t infinite = 0x7f80, negative_infinite = ~infinite;
     const auto value = [](std::int16_t order) {

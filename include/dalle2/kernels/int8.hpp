@@ -49,8 +49,8 @@ inline void unpack_int8_weights(const Int8Weights& weights, float* w) {
 
 namespace detail {
 
-// What bytes stand for in each picture of x [pictures, elements].
-inline AlignedBuffer<ByteRange> picture_ranges(int64 pictures, int64 elements, const bfloat16* x) {
+// Of each picture of x [pictures, elements].
+inline AlignedBuffer<Extremes> picture_extremes(int64 pictures, int64 elements, const bfloat16* x) {
     constexpr int64 most = 1 << 14;
     const int64 pieces = std::max<int64>(1, (elements + most - 1) / most);
     const AlignedBuffer<Extremes> extremes(pictures * pieces);
@@ -60,30 +60,41 @@ inline AlignedBuffer<ByteRange> picture_ranges(int64 pictures, int64 elements, c
         extremes.get()[task] =
             find(std::min(most, elements - begin), x + task / pieces * elements + begin);
     });
-    AlignedBuffer<ByteRange> ranges(pictures);
-    for (int64 picture = 0; picture < pictures; ++picture) {
-        Extremes all;
-        for (int64 i = 0; i < pieces; ++i) all.add(extremes.get()[picture * pieces + i]);
-        ranges.get()[picture] = byte_range(all);
-    }
-    return ranges;
+    AlignedBuffer<Extremes> all(pictures);
+    for (int64 picture = 0; picture < pictures; ++picture)
+        all.get()[picture] = joined(extremes.get() + picture * pieces, pieces);
+    return all;
 }
 
 }  // namespace detail
 
+// Whether convolutions with int8 weights ask for the extremes of their input: where Winograd's
+// method is no faster.
+inline bool wants_extremes() { return current_isa() == Isa::amx; }
+
 // y = x ∗ w + bias + added; the bias [out] may be null, and so may `found`, which becomes the
-// moments of y where they cost little. By the fastest method, unless one is named.
+// moments of y where they cost little, and the extremes of each picture of x, which are found where
+// they are wanted. By the fastest method, unless one is named.
 inline void conv2d(const Conv2dShape& s, const bfloat16* x, const Int8Weights& w, const float* bias,
                    bfloat16* y, const Added<bfloat16>& added = {}, ChannelMoments* found = nullptr,
+                   const Extremes* known = nullptr,
                    std::optional<fast::ConvMethod> named = std::nullopt) {
     ConvProblem<std::int8_t> problem =
         fast::conv_problem<std::int8_t>(s, x, w.packed(), bias, added, y);
     problem.column_scales = w.scales(), problem.column_sums = w.sums();
     const fast::ConvMethod method = named.value_or(fast::conv_method(problem));
+    const bool of_pictures =
+        method == fast::ConvMethod::direct &&
+        (s.kernel_height != 1 || s.kernel_width != 1 || s.stride != 1 || s.padding != 0);
+    AlignedBuffer<Extremes> extremes;
     AlignedBuffer<ByteRange> ranges;
-    if (method == fast::ConvMethod::direct &&
-        (s.kernel_height != 1 || s.kernel_width != 1 || s.stride != 1 || s.padding != 0)) {
-        ranges = detail::picture_ranges(s.batch, s.height * s.width * s.in_channels, x);
+    if (of_pictures) {
+        if (known == nullptr) {
+            extremes = detail::picture_extremes(s.batch, s.height * s.width * s.in_channels, x);
+            known = extremes.get();
+        }
+        ranges = AlignedBuffer<ByteRange>(s.batch);
+        std::transform(known, known + s.batch, ranges.get(), byte_range);
         problem.picture_ranges = ranges.get();
     }
     fast::run(problem, method, found);

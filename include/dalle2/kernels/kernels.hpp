@@ -127,16 +127,19 @@ void attention_backward(const AttentionShape& shape, const T* q, const T* k, con
 
 // y = activation(norm(x)·scale + shift); with modulation [batch, 2·channels], the norm's result is
 // first multiplied by 1 + its first half and its second half added. mean, inverse_deviation [batch,
-// groups] and modulation may be null.
+// groups] and modulation may be null. What is known of x need not be found again; the extremes of
+// each picture of y, for int8, are of bfloat16 alone and may be null.
 template <class T>
 void group_norm(const GroupNormShape& shape, const T* x, const Accumulator<T>* scale,
                 const Accumulator<T>* shift, const T* modulation, T* y, Accumulator<T>* mean,
                 Accumulator<T>* inverse_deviation,
-                [[maybe_unused]] const ChannelMoments& known = {}) {
+                [[maybe_unused]] const ChannelMoments& known = {},
+                [[maybe_unused]] Extremes* extremes = nullptr) {
     if constexpr (std::is_same_v<T, double>)
         plain::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation);
     else
-        fast::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation, known);
+        fast::group_norm(shape, x, scale, shift, modulation, y, mean, inverse_deviation, known,
+                         extremes);
 }
 
 // Adds to dscale and dshift [channels]; dmodulation is null when modulation is.

@@ -84,11 +84,12 @@ inline GroupMoments join_channels(const GroupNormShape& s, const ChannelMoments&
     return moments;
 }
 
-// Where the moments of x are not known, they are found first.
+// Where the moments of x are not known, they are found first. The extremes of each picture of y are
+// given where they are wanted, that is not null.
 template <class T>
 void group_norm(const GroupNormShape& s, const T* x, const float* scale, const float* shift,
                 const T* modulation, T* y, float* mean, float* inverse_deviation,
-                const ChannelMoments& known) {
+                const ChannelMoments& known, Extremes* extremes) {
     enum { factor, offset, rows };
     const VectorKernels<T> kernels = vector_kernels<T>();
     const NormPieces pieces(s);
@@ -130,9 +131,16 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
             }
         }
     };
+    AlignedBuffer<Extremes> of_pieces;
+    if (extremes) of_pieces = AlignedBuffer<Extremes>(s.batch * pieces.count);
     const auto apply = [&](int64 b, int64 piece) {
         kernels.affine(s.activation, pieces.size(s, piece), s.channels, x + at(b, piece),
                        scratch.row(b, factor), scratch.row(b, offset), y + at(b, piece));
+        // (Of what is still in a cache.)
+        if constexpr (std::is_same_v<T, bfloat16>)
+            if (extremes)
+                of_pieces.get()[b * pieces.count + piece] = vector_kernels<std::int8_t>().extremes(
+                    pieces.size(s, piece) * s.channels, y + at(b, piece));
     };
 
     if (pieces.count == 1) {
@@ -141,6 +149,7 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
             set_affine(b);
             apply(b, 0);
         });
+        if (extremes) std::copy_n(of_pieces.get(), s.batch, extremes);
         return;
     }
     const int64 tasks = s.batch * pieces.count;
@@ -150,6 +159,9 @@ void group_norm(const GroupNormShape& s, const T* x, const float* scale, const f
         });
     parallel_for(s.batch, [&](int64 b, int) { set_affine(b); });
     parallel_for(tasks, [&](int64 task, int) { apply(task / pieces.count, task % pieces.count); });
+    if (extremes)
+        for (int64 b = 0; b < s.batch; ++b)
+            extremes[b] = joined(of_pieces.get() + b * pieces.count, pieces.count);
 }
 
 template <class T>
