@@ -1,6 +1,7 @@
 // Memory that is used again.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <thread>
@@ -54,4 +55,25 @@ TEST_CASE("a large block outside of pools is aligned and usable to its end") {
     CHECK(reinterpret_cast<std::uintptr_t>(block.get()) % 64 == 0);
     block.get()[0] = block.get()[count - 1] = 1;
     CHECK(block.get()[count - 1] == 1);
+}
+
+TEST_CASE("what is allocated together lies together, outside of pools, and stays") {
+    std::shared_ptr<char> first, second;
+    const BufferPool pool;
+    const BufferPool::Scope scope(pool);
+    {
+        const BufferPool::Together together;
+        CHECK(BufferPool::allocate(5000) != nullptr);
+        CHECK(pool.peak_bytes() == 5056);  // a pool comes first
+        const BufferPool::Outside outside;
+        first = BufferPool::allocate_array<char>(3 << 20);
+        second = BufferPool::allocate_array<char>(3 << 20);
+        CHECK(second.get() - first.get() == 3 << 20);
+    }
+    CHECK(pool.peak_bytes() == 5056);
+    std::fill_n(first.get(), 3 << 20, 'a');
+    std::fill_n(second.get(), 3 << 20, 'b');
+    first.reset();
+    CHECK(second.get()[0] == 'b');
+    CHECK(second.get()[(3 << 20) - 1] == 'b');
 }

@@ -111,9 +111,27 @@ public:
         std::shared_ptr<Memory> previous_;
     };
 
+    // While it lives, what this thread allocates in no pool's scope lies together, in the system's
+    // large pages wherever it has them: the weights of a large network, which come and go as one.
+    // Reading them page by page costs a step up to a tenth of its time, nested in a virtual
+    // machine.
+    class Together {
+    public:
+        Together() : previous_(std::exchange(together(), std::make_shared<Memory>())) {}
+        ~Together() {
+            together()->trim();
+            together() = std::move(previous_);
+        }
+        Together(const Together&) = delete;
+        Together& operator=(const Together&) = delete;
+
+    private:
+        std::shared_ptr<Memory> previous_;
+    };
+
     // Uninitialised memory that goes back to its pool when the last owner lets go.
     static std::shared_ptr<void> allocate(std::size_t bytes) {
-        if (const std::shared_ptr<Memory> memory = current())
+        if (const std::shared_ptr<Memory> memory = current() ? current() : together())
             if (void* const block = memory->take(bytes))
                 return {block, [memory, bytes](void* taken) { memory->give_back(taken, bytes); }};
         return detail::allocate_outside(bytes);
@@ -125,6 +143,11 @@ public:
 
 private:
     static std::shared_ptr<Memory>& current() {
+        thread_local std::shared_ptr<Memory> memory;
+        return memory;
+    }
+
+    static std::shared_ptr<Memory>& together() {
         thread_local std::shared_ptr<Memory> memory;
         return memory;
     }

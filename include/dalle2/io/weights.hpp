@@ -6,11 +6,13 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <dalle2/core/buffer_pool.hpp>
 #include <dalle2/core/error.hpp>
 #include <dalle2/core/finite.hpp>
 #include <dalle2/engine/concept.hpp>
@@ -125,6 +127,13 @@ void check_weights(const Module& module, const WeightFiles& file) {
 template <Engine E, class Module>
 void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nullptr) {
     check_weights(module, file);
+    std::int64_t elements = 0;
+    for (const auto& [name, shape] : detail::parameter_shapes(module))
+        elements += element_count(shape);
+    // (A small one would fill the last large page only in part.)
+    constexpr std::int64_t large = 32 << 20;
+    std::optional<BufferPool::Together> together;
+    if (elements >= large) together.emplace();
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
         using Precision = WeightOrigin::Precision;
         const WeightOrigin origin = {.name = name,
