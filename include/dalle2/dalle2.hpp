@@ -90,6 +90,7 @@
 #include <dalle2/kernels/int8_weights.hpp>
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/kernels.hpp>
+#include <dalle2/kernels/moments.hpp>
 #include <dalle2/kernels/norm.hpp>
 #include <dalle2/kernels/norm_piece.hpp>
 #include <dalle2/kernels/pack.hpp>
@@ -120,6 +121,7 @@
 #include <dalle2/engine/int8_rule.hpp>
 #include <dalle2/engine/on_engine.hpp>
 #include <dalle2/engine/operation_cost.hpp>
+#include <dalle2/engine/plus.hpp>
 #include <dalle2/engine/profile.hpp>
 #include <dalle2/engine/profile_report.hpp>
 #include <dalle2/engine/reference.hpp>

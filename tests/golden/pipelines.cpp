@@ -194,8 +194,8 @@ TEST_CASE("Bfloat16 gives the float picture up to its rounding") {
         // Random networks magnify rounding. Where they predict noise, the first step divides by
         // 5e-5, and one percent turns a pixel from black to white; where they guide, what two of
         // them differ by is multiplied. So here they predict the sample, unguided: PyTorch then
-        // keeps 23 and 37 decibels of these two pictures. (Trained networks keep more than 30 of
-        // theirs.)
+        // keeps 23 and 37 decibels of these two pictures, and a picture more or less of them says
+        // little: of five, the middle one counts. (Trained networks keep more than 30 of theirs.)
         options.prior_guidance_scale = options.decoder_guidance_scale = 1.0;
         const auto picture = [&]<class E>(std::type_identity<E>) {
             auto pipeline = load_on<E>(FilledDirectory(name).path(), exact);
@@ -206,12 +206,14 @@ TEST_CASE("Bfloat16 gives the float picture up to its rounding") {
             }
             return shown(pipeline.generate(prompts_of(record["call"]), options).pictures);
         };
-        const Array in_float = picture(std::type_identity<Cpu<float>>());
-        const Array in_bfloat16 = picture(std::type_identity<Cpu<bfloat16>>());
-        const double decibels = psnr(in_bfloat16, in_float);
-        MESSAGE(name << ": " << decibels << " dB");
-        CHECK(decibels > 30.0);
-        CHECK(decibels < 100.0);  // it was another engine indeed
+        std::vector<double> decibels;
+        for (options.seed = 0; options.seed < 5; ++options.seed)
+            decibels.push_back(psnr(picture(std::type_identity<Cpu<bfloat16>>()),
+                                    picture(std::type_identity<Cpu<float>>())));
+        std::sort(decibels.begin(), decibels.end());
+        MESSAGE(name << ": " << decibels[2] << " dB");
+        CHECK(decibels[2] > 30.0);
+        CHECK(decibels.back() < 100.0);  // it was another engine indeed
     }
 }
 

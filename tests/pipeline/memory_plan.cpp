@@ -29,11 +29,10 @@ using namespace dalle2;
 
 namespace {
 
-// Large enough that what each kernel needs for a moment does not count.
-UNetConfig upsampler_config() {
+UNetConfig upsampler_config(std::int64_t sample_size = 192) {
     return {.in_channels = 6,
             .out_channels = 3,
-            .sample_size = 192,
+            .sample_size = sample_size,
             .levels = {{.channels = 16}, {.channels = 24}},
             .layers_per_block = 1,
             .norm_num_groups = 4};
@@ -142,10 +141,12 @@ TEST_CASE_TEMPLATE("a pipeline's tensors take what the plan says, within a tenth
     // Where kernels widen bfloat16, what they need for a moment does count beside so small tensors.
     const double widened =
         kernels::vector_kernels<T>().factor_size > std::int64_t{sizeof(T)} ? 3e6 : 0;
+    // Large enough that what all kernels need for a moment does not count.
+    const UNetConfig large = upsampler_config(448);
     const TemporaryFolder folder;
     tiny_model::write(folder.path());
     for (const char* component : {"super_res_first", "super_res_last"})
-        write_json(folder / component / "config.json", to_json(upsampler_config()));
+        write_json(folder / component / "config.json", to_json(large));
     for (const std::int64_t batch : {1, 2}) {
         const GenerationDefaults settings = {
             .prior_steps = 1, .decoder_steps = 1, .super_resolution_steps = 2};
@@ -153,8 +154,8 @@ TEST_CASE_TEMPLATE("a pipeline's tensors take what the plan says, within a tenth
             memory_plan(ModelDirectory(folder.path()),
                         {.engine = kind_of_engine<E>, .settings = settings, .batch = batch});
         auto pipeline = tiny_model::pipeline<E>();
-        pipeline.upsampler.first = tiny_model::filled<E>(UNet<E>(upsampler_config()), 6);
-        pipeline.upsampler.last = tiny_model::filled<E>(UNet<E>(upsampler_config()), 7);
+        pipeline.upsampler.first = tiny_model::filled<E>(UNet<E>(large), 6);
+        pipeline.upsampler.last = tiny_model::filled<E>(UNet<E>(large), 7);
         pipeline.defaults = settings;
         const BufferPool pool;
         const BufferPool::Scope scope(pool);

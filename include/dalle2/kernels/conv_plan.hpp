@@ -212,8 +212,9 @@ void divide(ConvPlan<T>& plan, int64 threads) {
                              plan.out_width < panel_width;
 
     const int64 length = plan.by_kernel_columns ? plan.channels : plan.run;
-    // (A matrix unit's chunk is all that the first-level cache holds.)
-    const int64 longest = plan.has_tiles ? plan.chunk : plan.chunk + plan.chunk / 4;
+    // (Other sums are worth a chunk that fills the first-level cache; not those of passes, which
+    // come back.)
+    const int64 longest = plan.by_kernel_columns ? plan.chunk : plan.chunk + plan.chunk / 4;
     if (length > longest) {
         const int64 parts = (length + plan.chunk - 1) / plan.chunk;
         const int64 unit = 64 / static_cast<int64>(sizeof(T));
