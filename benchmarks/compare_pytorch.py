@@ -218,6 +218,14 @@ class Eager(Rival):
         self.last = self.call(*self.inputs)
 
 
+def compile_every_block():
+    """Diffusers' UNets are not one graph, and of more than eight blocks of a kind the rest would stay eager."""
+    import torch._dynamo.config
+
+    torch._dynamo.config.cache_size_limit = 256
+    torch._dynamo.config.accumulated_cache_size_limit = 4096
+
+
 class Compiled(Eager):
     """torch.compile; with frozen weights, which lets it pack them for its kernels."""
 
@@ -227,6 +235,7 @@ class Compiled(Eager):
 
         super().__init__(case, module, inputs, precision, arguments)
         torch._inductor.config.freezing = True
+        compile_every_block()
         self.call = torch.compile(module, dynamic=False)
         self.run()
 
@@ -592,6 +601,7 @@ class DiffusersPicture(Rival):
 
             torch._dynamo.reset()
             torch._inductor.config.freezing = True
+            compile_every_block()
             for part in (self.pipe.text_encoder, self.pipe.prior, self.pipe.decoder, self.pipe.super_res_first,
                          self.pipe.super_res_last):
                 part.compile(dynamic=False)

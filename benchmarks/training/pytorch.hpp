@@ -74,6 +74,9 @@ def status(key):
 
 def make_step(ask):
     torch.set_num_threads(ask["threads"])
+    # Of more than eight blocks of a kind the rest would stay eager.
+    torch._dynamo.config.cache_size_limit = 256
+    torch._dynamo.config.accumulated_cache_size_limit = 4096
     torch.manual_seed(0)
     make = {"clip": make_clip, "prior": make_prior}.get(ask["subject"], make_unet)
     model, loss = make(ask, ask["batch"], ask["tokens"])

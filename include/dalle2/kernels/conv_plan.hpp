@@ -243,6 +243,7 @@ void divide(ConvPlan<T>& plan, int64 threads) {
     } else {
         // Narrow strips share fewer pixels with their neighbours, which each has to copy. (A tile's
         // rows lie beside each other in y.)
+        static_assert(MomentPieces::columns == ConvPlan<T>::most_rows);
         const bool narrow =
             plan.has_tiles && !plan.pointwise() && plan.out_width % plan.most_rows == 0;
         plan.columns_per_strip = narrow ? plan.most_rows : plan.out_width;
