@@ -8,7 +8,7 @@ namespace training_benchmark {
 // is a process of its own, so that none lives on what another has allocated.
 inline constexpr const char* pytorch_script = R"PY(
 import time
-import diffusers, torch, transformers
+import diffusers, torch, torch._dynamo, transformers
 
 def make_unet(ask, batch, tokens):
     model = diffusers.UNet2DConditionModel.from_config(ask["config"]).to(memory_format=torch.channels_last)
