@@ -185,7 +185,8 @@ DALLE2_APART void finish_measured_tile(const GemmTile<T, X, Y>& t) {
 template <class T, class X, class Y>
 DALLE2_INLINE void fetch_results(const GemmTile<T, X, Y>& t) {
     for (int64 row = 0; row < t.valid_rows; ++row)
-        for (int64 column = 0; column < t.columns; column += panel_width) __builtin_prefetch(t.y + row * t.y_stride + column, 1);
+        for (int64 column = 0; column < t.columns; column += panel_width)
+            __builtin_prefetch(t.y + row * t.y_stride + column, 1);
 }
 
 // As are those of what is added, which a tile reads before they are fetched for their neighbours' sake.
@@ -503,9 +504,11 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                         t.partial =
                             sums + (plan.chunked() ? m * t.partial_stride : turn * most_tile_rows * most_tile_columns);
                         auto* const results = last ? plan.y + block.result_at(plan, m) + column : nullptr;
-                        if (last) t.added = added_to(m, column);
-                        if (last && plan.piece_moments != nullptr) t.piece = plan.piece_moments + block.piece_at(plan, m) + column;
-                        if (last && t.added.at != nullptr) fetch_added(t.added, t.valid_rows, t.columns);
+                        if (last) {
+                            t.added = added_to(m, column);
+                            if (t.added.at != nullptr) fetch_added(t.added, t.valid_rows, t.columns);
+                            if (t.moments != nullptr) t.piece = plan.piece_moments + block.piece_at(plan, m) + column;
+                        }
                         t.y = finishes_later ? nullptr : results;
                         weights.give(t, m / tile_rows);
                         if (fetches_rows && m + tile_rows < pixels) {
