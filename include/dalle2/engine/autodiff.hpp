@@ -96,7 +96,7 @@ struct Autodiff {
         const Tensor m = modulation ? *modulation : Tensor{};
         kernels::group_norm(shape, x.value.data(), scale.packed().vector(), shift.packed().vector(),
                             m.value.data(), y.data(), statistics.mean(),
-                            statistics.inverse_deviation());
+                            statistics.inverse_deviation(), x.value.moments());
         return record(std::move(y), [shape, x, scale, shift, m, statistics](const Value& dy) {
             Value dx(x.value.shape()), dm = m.value.empty() ? Value{} : Value(m.value.shape());
             kernels::group_norm_backward(

@@ -60,7 +60,8 @@ concept Engine =
         { E::value(p) } -> std::same_as<typename E::Tensor>;
 
         // x [..., in] · weightᵀ + bias + added → [..., out]. The bias may be null, and so may what
-        // is added, which has the shape of the result: a residual costs nothing there.
+        // is added, which has the shape of the result: a residual costs less there than in a
+        // pass of its own.
         { E::linear(x, p, &p, &x) } -> std::same_as<typename E::Tensor>;
         // x [batch, height, width, in] → [batch, height', width', out]. What is added (or null) has
         // that shape, or is a vector for each picture: [batch, out].

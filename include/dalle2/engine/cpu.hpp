@@ -182,7 +182,7 @@ struct Cpu {
                                plan.run_lengths[i], y.data() + offset, stride);
             offset += plan.run_lengths[i];
         }
-        if (plan.outer == y.rows()) {
+        if (plan.outer == y.rows() && !parts.front().moments().empty()) {
             std::vector<kernels::ChannelMoments> moments;
             for (const Tensor& part : parts) moments.push_back(part.moments());
             y.set_moments(kernels::concatenated(moments));

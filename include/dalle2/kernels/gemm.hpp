@@ -77,7 +77,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method, ChannelMoments* found
         divide(plan, thread_count());
         run(plan, kernels.conv_task);
         *found = ChannelMoments(plan.batch, plan.out_channels);
-        return join_pieces(pieces.get(), plan.pieces(), *found);
+        return join_moment_pieces(pieces.get(), plan.pieces(), *found);
     }
     using Value = typename Product<T>::Value;
     WinogradPlan<Value, T> plan{};

@@ -62,7 +62,7 @@ struct MomentPieces {
 
 // Joins what pieces [batch][pieces][mean, Σ (y − mean)²][channels] have, as Chan, Golub and LeVeque
 // do (1983, "Algorithms for computing the sample variance").
-inline void join_pieces(const float* pieces_of_all, int64 pieces, const ChannelMoments& to) {
+inline void join_moment_pieces(const float* pieces_of_all, int64 pieces, const ChannelMoments& to) {
     constexpr int64 together = MomentPieces::channels;
     const int64 groups = to.channels() / together, stride = 2 * to.channels();
     const double count = static_cast<double>(pieces);
