@@ -77,6 +77,8 @@
 #include <dalle2/io/weights.hpp>
 #include <dalle2/io/zip_archive.hpp>
 
+#include <dalle2/kernels/adamw.hpp>
+#include <dalle2/kernels/adamw_step.hpp>
 #include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/attention_plan.hpp>
 #include <dalle2/kernels/bandwidth.hpp>

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <dalle2/core/bfloat16.hpp>
+#include <dalle2/kernels/adamw_step.hpp>
 #include <dalle2/kernels/attention_plan.hpp>
 #include <dalle2/kernels/conv_plan.hpp>
 #include <dalle2/kernels/isa.hpp>
@@ -63,7 +64,7 @@ struct VectorKernels {
     // Attention.
     void (*attention_task)(const AttentionPlan<T>&, int64 task, char* scratch);
     // Weights.
-    void (*pack_task)(const PackSource<T>&, T* to, int64 panel);
+    void (*pack_task)(const PackSource<T>&, T* to, int64 task);
 };
 
 // And those that training needs besides: apart, so that a program which only generates does not
@@ -84,6 +85,10 @@ struct VectorGradients {
     void (*attention_backward_task)(const AttentionPlan<T>&, int64 task, char* scratch);
     void (*weight_pack_task)(const WeightPlan<T>&, int64 task);
     void (*weight_multiply_task)(const WeightPlan<T>&, int64 task, float* sums);
+    // The optimiser, of floats whatever T is.
+    double (*sum_of_squares)(int64 n, const float* x);
+    void (*adamw)(const AdamwStep<float>&, int64 n, const float* gradient,
+                  const AdamwState<float>&);
 };
 
 // Of bfloat16, with weights that are stored as int8.

@@ -2,12 +2,16 @@
 // gradient and its moving average.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include <dalle2/engine/autodiff.hpp>
+#include <dalle2/kernels/adamw.hpp>
 #include <dalle2/nn/visit.hpp>
 
 namespace dalle2 {
@@ -63,62 +67,68 @@ public:
     // One step with the gradients collected, `step` counted from 1; returns their norm before
     // clipping. A norm that is not finite changes nothing. Clears the gradients.
     double optimize(std::int64_t step, double learning_rate, const OptimizerOptions& o) {
-        std::vector<double> squares(entries_.size());
-        kernels::parallel_for(count(), [&](std::int64_t i, int) {
-            double sum = 0;
-            if (at(i).parameter.has_gradient())
-                for (const auto g : at(i).parameter.gradient())
-                    sum += static_cast<double>(g) * static_cast<double>(g);
-            squares[static_cast<std::size_t>(i)] = sum;
+        const std::vector<Piece> pieces = pieces_with_gradients();
+        const std::int64_t count = static_cast<std::int64_t>(pieces.size());
+        std::vector<double> squares(pieces.size());
+        kernels::parallel_for(count, [&](std::int64_t i, int) {
+            const Piece& piece = pieces[static_cast<std::size_t>(i)];
+            squares[static_cast<std::size_t>(i)] = kernels::sum_of_squares(
+                piece.count, piece.entry->parameter.gradient().data() + piece.begin);
         });
-        double norm = 0;
-        for (const double square : squares) norm += square;
-        norm = std::sqrt(norm);
+        const double norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
         if (std::isfinite(norm)) {
             const double clip =
                 norm > o.largest_gradient_norm ? o.largest_gradient_norm / norm : 1.0;
-            kernels::parallel_for(
-                count(), [&](std::int64_t i, int) { update(at(i), step, learning_rate, clip, o); });
+            kernels::parallel_for(count, [&](std::int64_t i, int) {
+                update(pieces[static_cast<std::size_t>(i)], step, learning_rate, clip, o);
+            });
+            for (Entry& entry : entries_)
+                if (entry.parameter.has_gradient()) entry.parameter.changed();
         }
         clear_gradients();
         return norm;
     }
 
 private:
-    std::int64_t count() const { return static_cast<std::int64_t>(entries_.size()); }
-    Entry& at(std::int64_t i) { return entries_[static_cast<std::size_t>(i)]; }
+    // What one task takes: some elements of a parameter.
+    struct Piece {
+        Entry* entry;
+        std::int64_t begin, count;
+    };
+    std::vector<Piece> pieces_with_gradients() {
+        std::vector<Piece> pieces;
+        for (Entry& entry : entries_) {
+            if (!entry.parameter.has_gradient()) continue;
+            const auto size = static_cast<std::int64_t>(entry.parameter.values().size());
+            for (std::int64_t begin = 0; begin < size; begin += kernels::adamw_block)
+                pieces.push_back({&entry, begin, std::min(kernels::adamw_block, size - begin)});
+        }
+        return pieces;
+    }
 
-    static void update(Entry& entry, std::int64_t step, double learning_rate, double clip,
+    static void update(const Piece& piece, std::int64_t step, double learning_rate, double clip,
                        const OptimizerOptions& o) {
         using A = Accumulator<T>;
-        if (!entry.parameter.has_gradient()) return;
-        Values& values = entry.parameter.mutable_values();
-        const Values& gradient = entry.parameter.gradient();
+        Entry& entry = *piece.entry;
         const double steps = static_cast<double>(step);
-        const A correction1 = static_cast<A>(1 / (1 - std::pow(o.beta1, steps)));
-        const A correction2 = static_cast<A>(1 / (1 - std::pow(o.beta2, steps)));
         const bool decays = entry.parameter.kind() != ParameterKind::vector;
-        const A keep = static_cast<A>(decays ? 1 - learning_rate * o.weight_decay : 1.0);
-        // A young average follows quickly, so that it forgets where training began.
-        const A average_decay =
-            static_cast<A>(std::min(o.average_decay, (1 + steps) / (10 + steps)));
-        const A beta1 = static_cast<A>(o.beta1), beta2 = static_cast<A>(o.beta2),
-                epsilon = static_cast<A>(o.epsilon);
-        const A rate = static_cast<A>(learning_rate), shorten = static_cast<A>(clip);
-        A *const value = values.data(), *const m = entry.first_moment.data(),
-                 *const v = entry.second_moment.data(), *const average = entry.average.data();
-        const A* const g = gradient.data();
-        const std::int64_t n = static_cast<std::int64_t>(values.size());
-#pragma omp simd
-        for (std::int64_t i = 0; i < n; ++i) {
-            const A d = g[i] * shorten;
-            m[i] = beta1 * m[i] + (1 - beta1) * d;
-            v[i] = beta2 * v[i] + (1 - beta2) * d * d;
-            value[i] = keep * value[i] -
-                       rate * (m[i] * correction1) / (std::sqrt(v[i] * correction2) + epsilon);
-            average[i] = average_decay * average[i] + (1 - average_decay) * value[i];
-        }
-        entry.parameter.changed();
+        kernels::adamw<A>(
+            {.rate = static_cast<A>(learning_rate),
+             .keep = static_cast<A>(decays ? 1 - learning_rate * o.weight_decay : 1.0),
+             .beta1 = static_cast<A>(o.beta1),
+             .beta2 = static_cast<A>(o.beta2),
+             .correction1 = static_cast<A>(1 / (1 - std::pow(o.beta1, steps))),
+             .correction2 = static_cast<A>(1 / (1 - std::pow(o.beta2, steps))),
+             .epsilon = static_cast<A>(o.epsilon),
+             .shorten = static_cast<A>(clip),
+             // A young average follows quickly, so that it forgets where training began.
+             .average_decay =
+                 static_cast<A>(std::min(o.average_decay, (1 + steps) / (10 + steps)))},
+            piece.count, entry.parameter.gradient().data() + piece.begin,
+            {.value = entry.parameter.mutable_values().data() + piece.begin,
+             .first_moment = entry.first_moment.data() + piece.begin,
+             .second_moment = entry.second_moment.data() + piece.begin,
+             .average = entry.average.data() + piece.begin});
     }
 
     std::vector<Entry> entries_;

@@ -6,6 +6,7 @@
 #include <dalle2/kernels/simd/weight_gradient.inl>
 #include <dalle2/kernels/simd/math.inl>
 #include <dalle2/kernels/simd/elementwise.inl>
+#include <dalle2/kernels/simd/adamw.inl>
 #include <dalle2/kernels/simd/norm.inl>
 #include <dalle2/kernels/simd/attention.inl>
 #include <dalle2/kernels/simd/pack.inl>
@@ -48,5 +49,7 @@ VectorGradients<T> gradient_table() {
             .layer_norm_backward = layer_norm_backward<T>,
             .attention_backward_task = attention_backward_task<T>,
             .weight_pack_task = weight_pack_task<T>,
-            .weight_multiply_task = weight_multiply_task<T>};
+            .weight_multiply_task = weight_multiply_task<T>,
+            .sum_of_squares = sum_of_squares<float>,
+            .adamw = adamw<float>};
 }
