@@ -3,7 +3,8 @@
 
 namespace training_benchmark {
 
-// Trains a network with AdamW, eager or compiled, in float32 or in bfloat16 with float32 weights.
+// Trains a network with AdamW, in one pass over the weights, and with an average of them, as dalle2
+// does; eager or compiled, in float32 or in bfloat16 with float32 weights.
 // The first request says what, and makes the first steps; each one after that asks for a turn. Each
 // is a process of its own, so that none lives on what another has allocated.
 inline constexpr const char* pytorch_script = R"PY(
@@ -81,7 +82,9 @@ def make_step(ask):
     make = {"clip": make_clip, "prior": make_prior}.get(ask["subject"], make_unet)
     model, loss = make(ask, ask["batch"], ask["tokens"])
     call = torch.compile(model) if ask["form"] == "compiled" else model
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    average = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999))
     def step():
         with torch.autocast("cpu", torch.bfloat16, enabled=ask["precision"] == "bfloat16"):
             value = loss(call)
@@ -89,6 +92,7 @@ def make_step(ask):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        average.update_parameters(model)
     return step
 
 def answer(request):

@@ -158,6 +158,13 @@ void check_convolution(const Conv2dShape& s) {
         kernels::conv2d_weight_gradient<T>(s, d.x.data(), d.dy.data(), without_bias.data(),
                                            nullptr);
         CHECK(same_bits(without_bias, dw));
+
+        // Or replace it, whatever it is.
+        constexpr auto nothing = std::numeric_limits<Accumulator<T>>::quiet_NaN();
+        std::vector<Accumulator<T>> replaced(d.w.size(), nothing);
+        kernels::conv2d_weight_gradient<T>(s, d.x.data(), d.dy.data(), replaced.data(), nullptr,
+                                           false);
+        CHECK(worst_error(replaced, expected.dw, allowed) <= 1);
     });
 }
 
@@ -168,7 +175,8 @@ const std::vector<Conv2dShape> shapes = {
     {2, 9, 6, 6, 48, 3, 3, 2, 1},  {1, 13, 11, 5, 3, 5, 3, 1, 1}, {2, 8, 8, 3, 20, 4, 4, 4, 0},
     {1, 6, 5, 32, 31, 1, 1, 1, 0}, {1, 3, 3, 2, 130, 3, 3, 1, 1}, {2, 7, 7, 10, 12, 2, 2, 1, 0},
     {1, 5, 5, 4, 4, 3, 3, 1, 2},   {1, 5, 5, 3, 4, 1, 1, 1, 1},   {1, 7, 6, 9, 8, 3, 3, 3, 1},
-    {2, 1, 9, 12, 40, 3, 3, 1, 1},
+    {2, 1, 9, 12, 40, 3, 3, 1, 1}, {2, 5, 6, 32, 48, 3, 2, 1, 1}, {9, 1, 1, 48, 32, 1, 1, 1, 0},
+    {1, 6, 5, 16, 16, 5, 5, 1, 2},
 };
 
 }  // namespace
@@ -437,7 +445,8 @@ TEST_CASE_TEMPLATE("packed weights unpack to what they were", T, float, bfloat16
         for (const Conv2dShape& s :
              {Conv2dShape{1, 1, 1, 19, 35, 3, 2, 1, 1}, Conv2dShape{1, 1, 1, 32, 35, 3, 3, 1, 1},
               Conv2dShape{1, 1, 1, 48, 32, 1, 1, 1, 0}, Conv2dShape{1, 2, 3, 16, 16, 2, 3, 1, 0},
-              Conv2dShape{1, 1, 1, 16, 17, 5, 5, 1, 2}}) {
+              Conv2dShape{1, 1, 1, 16, 17, 5, 5, 1, 2}, Conv2dShape{1, 1, 1, 32, 48, 3, 3, 1, 1},
+              Conv2dShape{1, 1, 1, 16, 32, 5, 5, 1, 2}}) {
             CAPTURE(s.in_channels);
             const Data<T> d(s);
             const auto packed = kernels::pack_weights<T>(d.w.data(), s.out_channels, s.in_channels,
@@ -446,6 +455,13 @@ TEST_CASE_TEMPLATE("packed weights unpack to what they were", T, float, bfloat16
             kernels::unpack_weights(packed, back.data());
             CHECK(same_bits(back, d.w));
             CHECK(packed.bytes() >= static_cast<int64>(d.w.size() * sizeof(T)));
+            // Those for the input gradient have no inverse, but plain loops.
+            const auto transposed = kernels::pack_weights_transposed<T>(
+                d.w.data(), s.out_channels, s.in_channels, s.kernel_height, s.kernel_width);
+            std::vector<T> expected(static_cast<std::size_t>(transposed.layout().size()));
+            kernels::plain::pack(kernels::PackSource<T>{d.w.data(), transposed.layout(), true},
+                                 expected.data());
+            CHECK(std::equal(expected.begin(), expected.end(), transposed.data()));
         }
     });
 }

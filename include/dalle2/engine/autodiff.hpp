@@ -39,7 +39,7 @@ struct Autodiff {
         return array;
     }
     static Tensor value(const Parameter& p) {
-        return {Base::value(p.packed()), std::make_shared<TapeNode<T>>([p](const Value& dy) {
+        return {Base::value(p.kept()), std::make_shared<TapeNode<T>>([p](const Value& dy) {
                     auto& gradient = p.gradient();
                     for (std::size_t i = 0; i < gradient.size(); ++i)
                         gradient[i] += static_cast<Accumulator<T>>(dy.data()[i]);
@@ -59,11 +59,12 @@ struct Autodiff {
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Tensor* added = nullptr) {
         if (added) return plus<Autodiff>(linear(x, weight, bias), added);
-        Value y = Base::linear(x.value, weight.packed(), bias ? &bias->packed() : nullptr);
+        Value y = Base::linear(x.value, weight.packed(), kept(bias));
         return record(std::move(y), [x, weight, bias = copied(bias)](const Value& dy) {
             const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
-            kernels::linear_weight_gradient(dy.rows(), in, out, x.value.data(), dy.data(),
-                                            weight.gradient().data(), gradient_of(bias));
+            const auto dw = weight.gradient_sum();
+            kernels::linear_weight_gradient(dy.rows(), in, out, x.value.data(), dy.data(), dw.data,
+                                            gradient_of(bias), dw.add);
             if (!x.node) return;
             Value dx(x.value.shape());
             kernels::linear(dy.rows(), dy.data(), weight.transposed(), nullptr, dx.data());
@@ -74,12 +75,13 @@ struct Autodiff {
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Conv2dOptions& o, const Tensor* added = nullptr) {
         if (added) return plus<Autodiff>(conv2d(x, weight, bias, o), added);
-        Value y = Base::conv2d(x.value, weight.packed(), bias ? &bias->packed() : nullptr, o);
+        Value y = Base::conv2d(x.value, weight.packed(), kept(bias), o);
         return record(std::move(y), [x, weight, bias = copied(bias), o](const Value& dy) {
             const kernels::Conv2dShape shape =
                 Base::conv2d_shape(x.value.shape(), weight.shape(), o);
-            kernels::conv2d_weight_gradient(shape, x.value.data(), dy.data(),
-                                            weight.gradient().data(), gradient_of(bias));
+            const auto dw = weight.gradient_sum();
+            kernels::conv2d_weight_gradient(shape, x.value.data(), dy.data(), dw.data,
+                                            gradient_of(bias), dw.add);
             if (!x.node) return;
             Value dx(x.value.shape());
             kernels::conv2d_input_gradient(shape, dy.data(), weight.transposed(), dx.data());
@@ -90,19 +92,19 @@ struct Autodiff {
     static Tensor group_norm(const Tensor& x, const Parameter& scale, const Parameter& shift,
                              const Tensor* modulation, const GroupNormOptions& o) {
         const kernels::GroupNormShape shape = Base::group_norm_shape(
-            x.value, scale.packed(), modulation ? &modulation->value : nullptr, o);
+            x.value, scale.kept(), modulation ? &modulation->value : nullptr, o);
         const Statistics statistics(shape.batch * shape.groups);
         Value y(x.value.shape());
         const Tensor m = modulation ? *modulation : Tensor{};
-        kernels::group_norm(shape, x.value.data(), scale.packed().vector(), shift.packed().vector(),
+        kernels::group_norm(shape, x.value.data(), scale.kept().vector(), shift.kept().vector(),
                             m.value.data(), y.data(), statistics.mean(),
                             statistics.inverse_deviation(), x.value.moments());
         return record(std::move(y), [shape, x, scale, shift, m, statistics](const Value& dy) {
             Value dx(x.value.shape()), dm = m.value.empty() ? Value{} : Value(m.value.shape());
             kernels::group_norm_backward(
-                shape, x.value.data(), scale.packed().vector(), shift.packed().vector(),
-                m.value.data(), statistics.mean(), statistics.inverse_deviation(), dy.data(),
-                dx.data(), scale.gradient().data(), shift.gradient().data(), dm.data());
+                shape, x.value.data(), scale.kept().vector(), shift.kept().vector(), m.value.data(),
+                statistics.mean(), statistics.inverse_deviation(), dy.data(), dx.data(),
+                scale.gradient().data(), shift.gradient().data(), dm.data());
             give(x, dx);
             give(m, dm);
         });
@@ -114,12 +116,12 @@ struct Autodiff {
         const std::int64_t rows = x.value.rows(), width = x.value.channels();
         const Statistics statistics(rows);
         Value y(x.value.shape());
-        kernels::layer_norm(rows, width, epsilon, x.value.data(), scale.packed().vector(),
-                            shift.packed().vector(), y.data(), statistics.mean(),
+        kernels::layer_norm(rows, width, epsilon, x.value.data(), scale.kept().vector(),
+                            shift.kept().vector(), y.data(), statistics.mean(),
                             statistics.inverse_deviation());
         return record(std::move(y), [rows, width, x, scale, shift, statistics](const Value& dy) {
             Value dx(x.value.shape());
-            kernels::layer_norm_backward(rows, width, x.value.data(), scale.packed().vector(),
+            kernels::layer_norm_backward(rows, width, x.value.data(), scale.kept().vector(),
                                          statistics.mean(), statistics.inverse_deviation(),
                                          dy.data(), dx.data(), scale.gradient().data(),
                                          shift.gradient().data());
@@ -251,7 +253,7 @@ struct Autodiff {
 
     static Tensor embedding(const Parameter& table, std::span<const std::int32_t> ids) {
         return record(
-            Base::embedding(table.packed(), ids),
+            Base::embedding(table.kept(), ids),
             [table, rows = std::vector<std::int32_t>(ids.begin(), ids.end())](const Value& dy) {
                 const std::int64_t width = table.shape()[1];
                 auto& gradient = table.gradient();
@@ -302,6 +304,7 @@ private:
     }
     static void give(const Tensor& x, const Value& gradient) { give(x.node, gradient); }
 
+    static const CpuParameter<T>* kept(const Parameter* p) { return p ? &p->kept() : nullptr; }
     static std::optional<Parameter> copied(const Parameter* p) {
         return p ? std::optional(*p) : std::nullopt;
     }

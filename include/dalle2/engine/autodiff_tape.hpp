@@ -86,8 +86,10 @@ private:
     std::map<std::uint64_t, std::shared_ptr<TapeNode<T>>> waiting_;
 };
 
-// A parameter under training: its values in full precision, the packed copies that the kernels use,
-// and the gradient collected since clear_gradient().
+// A parameter under training: its values in full precision and the gradient collected since
+// clear_gradient(). Vectors, tables and tensors are kept also as the kernels take them; weights are
+// packed when they are used, which in a step is once forward and once backward: kept, each form
+// would take as much memory as half of the values, and be read from there as well.
 template <class T>
 class TrainedParameter {
 public:
@@ -96,11 +98,10 @@ public:
     TrainedParameter(Shape shape, ParameterKind kind)
         : state_(std::make_shared<State>(std::move(shape), kind)) {}
 
-    const Shape& shape() const { return state_->packed.shape(); }
-    ParameterKind kind() const { return state_->packed.kind(); }
+    const Shape& shape() const { return state_->kept.shape(); }
+    ParameterKind kind() const { return state_->kept.kind(); }
 
     const Values& values() const { return state_->values; }
-    // Replaces the values; the packed copies follow.
     void assign(Values values) {
         state_->values = std::move(values);
         changed();
@@ -108,37 +109,60 @@ public:
     // In-place changes of values() must be followed by changed().
     Values& mutable_values() { return state_->values; }
     void changed() {
-        state_->packed.load(state_->values.data());
-        state_->transposed = {};
+        if (is_weight()) return;
+        const BufferPool::Outside outside;  // it stays
+        state_->kept.load(state_->values.data());
     }
 
-    // Empty until something adds to it.
+    // A vector, a table or a tensor.
+    const CpuParameter<T>& kept() const { return state_->kept; }
+    // A weight, packed for the forward pass, and for the gradient of the layer's input: for as long
+    // as the result lives.
+    CpuParameter<T> packed() const {
+        CpuParameter<T> parameter(shape(), kind());
+        parameter.load(loaded_values());
+        return parameter;
+    }
+    kernels::PackedWeights<T> transposed() const {
+        const Shape& s = shape();
+        return kernels::pack_weights_transposed<T>(
+            loaded_values(), s[0], s[1], s.size() == 4 ? s[2] : 1, s.size() == 4 ? s[3] : 1);
+    }
+
+    // To be added to.
     Values& gradient() const {
-        if (state_->gradient.empty())
-            state_->gradient.resize(static_cast<std::size_t>(element_count(shape())));
+        if (!has_gradient()) {
+            state_->gradient.assign(state_->values.size(), 0);
+            state_->has_gradient = true;
+        }
         return state_->gradient;
     }
-    bool has_gradient() const { return !state_->gradient.empty(); }
-    void clear_gradient() const { state_->gradient.clear(); }
-
-    const CpuParameter<T>& packed() const { return state_->packed; }
-    // For the input gradient; packed when first asked for.
-    const kernels::PackedWeights<T>& transposed() const {
-        if (state_->transposed.empty()) {
-            const Shape& s = shape();
-            state_->transposed = kernels::pack_weights_transposed<T>(state_->values.data(), s[0],
-                                                                     s[1], s.size() == 4 ? s[2] : 1,
-                                                                     s.size() == 4 ? s[3] : 1);
-        }
-        return state_->transposed;
+    // To be filled, or, if `add`, to be added to.
+    struct GradientSum {
+        Accumulator<T>* data;
+        bool add;
+    };
+    GradientSum gradient_sum() const {
+        state_->gradient.resize(state_->values.size());
+        return {state_->gradient.data(), std::exchange(state_->has_gradient, true)};
     }
+    bool has_gradient() const { return state_->has_gradient; }
+    void clear_gradient() const { state_->has_gradient = false; }
 
 private:
+    bool is_weight() const {
+        return kind() == ParameterKind::matrix || kind() == ParameterKind::convolution;
+    }
+    const Accumulator<T>* loaded_values() const {
+        if (state_->values.empty() || !is_weight()) detail::throw_not_loaded(shape());
+        return state_->values.data();
+    }
+
     struct State {
-        State(Shape shape, ParameterKind kind) : packed(std::move(shape), kind) {}
-        CpuParameter<T> packed;
-        kernels::PackedWeights<T> transposed;
+        State(Shape shape, ParameterKind kind) : kept(std::move(shape), kind) {}
+        CpuParameter<T> kept;
         Values values, gradient;
+        bool has_gradient = false;
     };
     std::shared_ptr<State> state_;
 };

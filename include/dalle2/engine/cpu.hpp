@@ -29,6 +29,7 @@ struct Cpu {
 
     static void load(Parameter& parameter, const Array& values) {
         check_parameter_shape(parameter.shape(), shape_of(values));
+        const BufferPool::Outside outside;  // it stays
         if constexpr (std::is_same_v<Accumulator<T>, float>) {
             parameter.load(values.data());
         } else {

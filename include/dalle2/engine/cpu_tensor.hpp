@@ -83,6 +83,15 @@ Array to_array(const CpuTensor<T>& x) {
     return array;
 }
 
+namespace detail {
+
+[[noreturn]] inline void throw_not_loaded(const Shape& shape) {
+    throw Error("a parameter of shape " + to_string(shape) +
+                " is used before its values were loaded, or not as the kind that it was made for");
+}
+
+}  // namespace detail
+
 // A parameter in the form in which its kernels want it: weights packed, vectors in the
 // accumulator's type, tables and tensors as they are. Copies share it until one of them is loaded
 // anew. (All of it is behind one pointer: networks of hundreds of parameters are moved and freed by
@@ -97,9 +106,9 @@ public:
     const Shape& shape() const { return contents_->shape; }
     ParameterKind kind() const { return contents_->kind; }
 
-    // values: row-major, in the order of shape().
+    // values: row-major, in the order of shape(). In the memory of the pool in whose scope it is
+    // called, if there is one.
     void load(const Accumulator<T>* values) {
-        const BufferPool::Outside outside;  // it stays
         Contents loaded{shape(), kind()};
         const Shape& s = loaded.shape;
         const std::int64_t count = element_count(s);
@@ -169,15 +178,15 @@ public:
     }
 
     const kernels::PackedWeights<T>& packed() const {
-        if (contents_->packed.empty()) throw_not_loaded();
+        if (contents_->packed.empty()) detail::throw_not_loaded(shape());
         return contents_->packed;
     }
     const Accumulator<T>* vector() const {
-        if (contents_->vector.empty()) throw_not_loaded();
+        if (contents_->vector.empty()) detail::throw_not_loaded(shape());
         return contents_->vector.data();
     }
     const CpuTensor<T>& tensor() const {
-        if (contents_->tensor.empty()) throw_not_loaded();
+        if (contents_->tensor.empty()) detail::throw_not_loaded(shape());
         return contents_->tensor;
     }
 
@@ -186,12 +195,6 @@ protected:
     void unload() { contents_ = std::make_shared<const Contents>(Contents{shape(), kind()}); }
 
 private:
-    [[noreturn]] void throw_not_loaded() const {
-        throw Error(
-            "a parameter of shape " + to_string(shape()) +
-            " is used before its values were loaded, or not as the kind that it was made for");
-    }
-
     struct Contents {
         Shape shape;
         ParameterKind kind;

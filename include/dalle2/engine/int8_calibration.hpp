@@ -78,6 +78,7 @@ struct Int8Calibration : Cpu<bfloat16> {
         check_parameter_shape(parameter.shape(), shape_of(values));
         Int8CalibrationLog* log = Int8CalibrationLog::current();
         parameter.measurement = nullptr;
+        const BufferPool::Outside outside;  // it stays
         if (log && worth_int8(parameter.shape(), parameter.kind())) {
             parameter.load_both(values.data());
             parameter.measurement = log->add(origin.name);

@@ -153,10 +153,10 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeight
     run(problem, conv_method(problem));
 }
 
-// Adds to dw [out, in, kernel_height, kernel_width] and to dbias [out], which may be null.
+// As kernels::conv2d_weight_gradient.
 template <class T>
-void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float* dw,
-                            float* dbias) {
+void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float* dw, float* dbias,
+                            bool add) {
     WeightPlan<T> plan{};
     plan.x = x, plan.dy = dy;
     plan.batch = s.batch, plan.height = s.height, plan.width = s.width,
@@ -189,6 +189,7 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
 
     for (int64 group = 0; group < plan.all_groups; group += plan.groups_at_once) {
         plan.first_group = group;
+        plan.add = add || group > 0;
         plan.groups = std::min(plan.groups_at_once, plan.all_groups - group);
         parallel_for(plan.groups * (plan.in_rows + plan.strip_rows),
                      [&](int64 task, int) { kernels.weight_pack_task(plan, task); });

@@ -77,14 +77,15 @@ void conv2d_input_gradient(const Conv2dShape& shape, const T* dy,
         fast::conv2d_input_gradient(shape, dy, transposed, dx);
 }
 
-// Adds to dw [out, in, kernel_height, kernel_width] and to dbias [out], which may be null.
+// Adds to dw [out, in, kernel_height, kernel_width], or, where `add` is false, replaces what is
+// there, which then is not read. Always adds to dbias [out], which may be null.
 template <class T>
 void conv2d_weight_gradient(const Conv2dShape& shape, const T* x, const T* dy, Accumulator<T>* dw,
-                            Accumulator<T>* dbias) {
+                            Accumulator<T>* dbias, bool add = true) {
     if constexpr (std::is_same_v<T, double>)
-        plain::conv2d_weight_gradient(shape, x, dy, dw, dbias);
+        plain::conv2d_weight_gradient(shape, x, dy, dw, dbias, add);
     else
-        fast::conv2d_weight_gradient(shape, x, dy, dw, dbias);
+        fast::conv2d_weight_gradient(shape, x, dy, dw, dbias, add);
 }
 
 // y [rows, out] = x [rows, in] · wᵀ + bias + added. With transposed weights: the input gradient.
@@ -95,12 +96,13 @@ void linear(int64 rows, const T* x, const PackedWeights<T>& w, const Accumulator
            bias, y, added);
 }
 
-// Adds dyᵀ·x to dw [out, in] and the sum of dy to dbias [out], which may be null.
+// Adds dyᵀ·x to dw [out, in], or makes dw that, and adds the sum of dy to dbias [out], which may be
+// null.
 template <class T>
 void linear_weight_gradient(int64 rows, int64 in, int64 out, const T* x, const T* dy,
-                            Accumulator<T>* dw, Accumulator<T>* dbias) {
+                            Accumulator<T>* dw, Accumulator<T>* dbias, bool add = true) {
     conv2d_weight_gradient({.batch = rows, .in_channels = in, .out_channels = out}, x, dy, dw,
-                           dbias);
+                           dbias, add);
 }
 
 // y = softmax(q·kᵀ/√head_width + mask)·v for each head. log_sum_exp [batch, heads, queries] may be

@@ -9,7 +9,7 @@ namespace dalle2::kernels::fast {
 template <class T>
 void pack(const PackSource<T>& source, T* to) {
     const auto task = vector_kernels<T>().pack_task;
-    parallel_for(source.layout.panels(), [&](int64 panel, int) { task(source, to, panel); });
+    parallel_for(source.tasks(), [&](int64 i, int) { task(source, to, i); });
 }
 
 }  // namespace dalle2::kernels::fast

@@ -68,6 +68,15 @@ struct PackSource {
     PackedLayout<T> layout;
     bool transposed;
 
+    // Transposed, whole weights are packed some inputs at a time, which are rows in memory: outputs
+    // would be columns, of which each row has a line or a few.
+    static constexpr int64 inputs_at_once = 16, most_taps_by_inputs = 9;
+    bool by_inputs() const {
+        return transposed && layout.out % panel_width == 0 && layout.in % inputs_at_once == 0 &&
+               taps() <= most_taps_by_inputs;
+    }
+    int64 tasks() const { return by_inputs() ? layout.in / inputs_at_once : layout.panels(); }
+
     int64 taps() const { return layout.kernel_height * layout.kernel_width; }
     int64 out_stride() const { return transposed ? taps() : layout.in * taps(); }
     int64 in_stride() const { return transposed ? layout.out * taps() : taps(); }

@@ -97,7 +97,7 @@ void conv2d_input_gradient(const Conv2dShape& s, const T* dy, const PackedWeight
 
 template <class T>
 void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, Accumulator<T>* dw,
-                            Accumulator<T>* dbias) {
+                            Accumulator<T>* dbias, bool add) {
     using Acc = Accumulator<T>;
     const int64 out_height = s.out_height(), out_width = s.out_width(),
                 taps = s.kernel_height * s.kernel_width, each = taps * s.in_channels * 16;
@@ -132,9 +132,10 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, Accum
                 }
         for (int64 o = begin; o < end; ++o)
             for (int64 i = 0; i < s.in_channels; ++i)
-                for (int64 tap = 0; tap < taps; ++tap)
-                    dw[(o * s.in_channels + i) * taps + tap] +=
-                        sum[(tap * s.in_channels + i) * 16 + o - begin];
+                for (int64 tap = 0; tap < taps; ++tap) {
+                    Acc& to = dw[(o * s.in_channels + i) * taps + tap];
+                    to = (add ? to : Acc(0)) + sum[(tap * s.in_channels + i) * 16 + o - begin];
+                }
     });
 }
 

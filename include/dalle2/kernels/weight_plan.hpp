@@ -64,6 +64,7 @@ struct WeightPlan {
     void* packed_dy;
     const T* zeros;  // a row of x or dy
     float* dw;       // [out, in, kernel_height, kernel_width]
+    bool add;        // to what is in dw
     float* dbias;    // [out], or null
 
     int64 channel_blocks() const { return (channels + channels_together - 1) / channels_together; }

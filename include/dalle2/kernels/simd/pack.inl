@@ -13,8 +13,11 @@ DALLE2_APART void pack_whole_panel(const float* w, const PackedLayout<T>& layout
     for (int64 input = 0; input < layout.in; input += whole_inputs) {
         for (int64 first = 0; first < whole_inputs * taps; first += 16) {
             alignas(64) float square[16][16], turned[16][16];
-            for (int64 o = 0; o < 16; ++o)
-                for (int v = 0; v < 16; v += lanes) store(&square[o][v], load(w + o * stride + input * taps + first + v));
+            for (int64 o = 0; o < 16; ++o) {
+                const float* from = w + o * stride + input * taps + first;
+                __builtin_prefetch(from + 128);
+                for (int v = 0; v < 16; v += lanes) store(&square[o][v], load(from + v));
+            }
             turn_square(square, turned);
             for (int64 i = 0; i < 16; ++i)
                 for (int v = 0; v < 16; v += lanes) store(&rows[first + i][v], load(&turned[i][v]));
@@ -27,8 +30,43 @@ DALLE2_APART void pack_whole_panel(const float* w, const PackedLayout<T>& layout
     }
 }
 
+// Some inputs of transposed weights, in all panels. Outputs of an input are neighbours in memory, with all of their taps.
 template <class T>
-void pack_task(const PackSource<T>& source, T* to, int64 panel) {
+DALLE2_APART void pack_transposed_inputs(const PackSource<T>& source, int64 first, T* to) {
+    constexpr int64 pair = pair_size<T>, most = panel_width * PackSource<T>::most_taps_by_inputs;
+    const PackedLayout<T>& layout = source.layout;
+    const int64 taps = source.taps(), stride = source.in_stride(), count = panel_width * taps;
+    const int64 ahead = count * std::max<int64>(1, 8 / taps);
+    alignas(64) T rows[2][most], pairs[most * pair];
+    alignas(64) float words[most], line[panel_width];  // of a pair each
+    static_assert(sizeof words == sizeof pairs);
+    // What comes next is fetched meanwhile: rows are too far apart, and a panel's part of them too short, for a processor to
+    // see it coming.
+    for (int64 panel = 0; panel < layout.panels(); ++panel)
+        for (int64 input = first; input < first + source.inputs_at_once; input += pair) {
+            const float* from = source.w + input * stride + panel * count;
+            for (int64 member = 0; member < pair; ++member, from += stride)
+                for (int64 i = 0; i < count; i += lanes) {
+                    __builtin_prefetch(from + ahead + i);
+                    store(rows[member] + i, load(from + i));
+                }
+            pack_pairs(rows[0], rows[pair - 1], count, pairs);
+            __builtin_memcpy(words, static_cast<const void*>(pairs), static_cast<std::size_t>(count) * sizeof(float));
+            for (int64 tap = 0; tap < taps; ++tap) {
+                const float* mirrored = words + taps - 1 - tap;
+                for (int v = 0; v < 16; v += lanes)
+                    store(line + v, taps == 1 ? load(mirrored + v) : load_strided(mirrored + v * taps, taps));
+                T* at = to + layout.index(panel * panel_width, input, tap / layout.kernel_width, tap % layout.kernel_width);
+                __builtin_memcpy(static_cast<void*>(at), line, sizeof line);
+            }
+        }
+}
+
+// Packs one panel, or for PackSource::by_inputs some inputs.
+template <class T>
+void pack_task(const PackSource<T>& source, T* to, int64 task) {
+    if (source.by_inputs()) return pack_transposed_inputs(source, task * source.inputs_at_once, to);
+    const int64 panel = task;
     constexpr int64 pair = pair_size<T>;
     const PackedLayout<T>& layout = source.layout;
     const int64 first = panel * panel_width, count = std::min(panel_width, layout.out - first);

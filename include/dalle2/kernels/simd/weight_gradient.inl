@@ -98,7 +98,7 @@ DALLE2_INLINE void add_bias_gradient(const WeightPlan<T>& p, int64 panel) {
     for (int64 o = 0; o < count; ++o) p.dbias[first + o] += sums[o];
 }
 
-// dw += sums [kernel row][kernel column][channel][stride] of one panel, for some kernel rows and channels.
+// dw = or, if p.add, += sums [kernel row][kernel column][channel][stride] of one panel, for some kernel rows and channels.
 template <class T>
 DALLE2_INLINE void add_to_weights(const WeightPlan<T>& p, const float* sums, int64 stride, int64 panel, int64 first_row,
                                   int64 kernel_rows, int64 first_channel, int64 channels) {
@@ -125,18 +125,21 @@ DALLE2_INLINE void add_to_weights(const WeightPlan<T>& p, const float* sums, int
             turn_square(tile, turned);
             for (int64 o = 0; o < count; ++o) {
                 float* to = p.dw + (first_out + o) * p.channels * taps + offsets[0];
-                for (int v = 0; v < 16; v += lanes) store(to + v, load(to + v) + load(turned[o] + v));
+                for (int v = 0; v < 16; v += lanes) {
+                    const vf found = load(turned[o] + v);
+                    store(to + v, p.add ? load(to + v) + found : found);
+                }
             }
             continue;
         }
         for (int64 o = 0; o < count; ++o) {
             float* to = p.dw + (first_out + o) * p.channels * taps;
-            for (int64 i = 0; i < size; ++i) to[offsets[i]] += tile[i][o];
+            for (int64 i = 0; i < size; ++i) to[offsets[i]] = (p.add ? to[offsets[i]] : 0.0f) + tile[i][o];
         }
     }
 }
 
-// Computes some weights' gradients whole, from all packed pixels, and adds them to dw: see WeightPlan.
+// Computes some weights' gradients whole, from all packed pixels: see WeightPlan.
 template <class T>
 void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
     using F = Factor<T>;

@@ -63,27 +63,45 @@ DALLE2_APART void add_bias_gradient(const WeightPlan<T>& p, int64 panel) {
     }
 }
 
-// dw += sums [kernel row][kernel column][output][channel] of some kernel rows, outputs and channels.
+// dw = or, if p.add, += sums [kernel row][kernel column][output][channel] of some kernel rows, outputs and channels.
 template <std::same_as<bfloat16> T>
 DALLE2_APART void add_to_weights(const WeightPlan<T>& p, const float* sums, int64 stride, int64 first_out, int64 outputs,
                                  int64 first_row, int64 first_channel, int64 channels) {
     const int64 taps = p.kernel_height * p.kernel_width, some = p.kernel_rows_per_task * p.kernel_width;
     const int64 tap_stride = p.panels_per_task * panel_width * stride;
+    // Where the sums of sixteen channels are, in the order of dw.
+    constexpr int64 most_taps = 9;
+    const bool whole = some == taps && taps <= most_taps;
+    alignas(64) std::int32_t places[most_taps][lanes];
+    for (int64 i = 0; whole && i < taps * lanes; ++i)
+        places[i / lanes][i % lanes] = static_cast<std::int32_t>(i % taps * tap_stride + i / taps);
     for (int64 o = 0; o < outputs; ++o, sums += stride) {
         float* to = p.dw + ((first_out + o) * p.channels + first_channel) * taps + first_row * p.kernel_width;
         if (taps == 1) {
             for (int64 i = 0; i < channels; i += lanes) {
                 const Left left = {channels - i};
-                store(to + i, load(to + i, left) + load(sums + i, left), left);
+                const vf found = load(sums + i, left);
+                store(to + i, p.add ? load(to + i, left) + found : found, left);
             }
             continue;
         }
-        for (int64 i = 0; i < channels; ++i)
-            for (int64 tap = 0; tap < some; ++tap) to[i * taps + tap] += sums[tap * tap_stride + i];
+        int64 i = 0;
+        if (whole)  // each vector of neighbours at once
+            for (; i + lanes <= channels; i += lanes)
+                for (int64 j = 0; j < taps; ++j) {
+                    const vf found = _mm512_i32gather_ps(_mm512_load_si512(places[j]), sums + i, sizeof(float));
+                    float* at = to + i * taps + j * lanes;
+                    store(at, p.add ? load(at) + found : found);
+                }
+        for (; i < channels; ++i)
+            for (int64 tap = 0; tap < some; ++tap) {
+                float& at = to[i * taps + tap];
+                at = (p.add ? at : 0.0f) + sums[tap * tap_stride + i];
+            }
     }
 }
 
-// Computes some weights' gradients whole, from all packed pixels, and adds them to dw: see WeightPlan.
+// Computes some weights' gradients whole, from all packed pixels: see WeightPlan.
 template <std::same_as<bfloat16> T>
 void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
     const int64 part = task % p.parts, quad = task / p.parts % p.quads();
