@@ -18,6 +18,7 @@
 #include <dalle2/io/convert_weights.hpp>
 #include <dalle2/io/hub_cache.hpp>
 #include <dalle2/io/json.hpp>
+#include <dalle2/io/write_packed.hpp>
 
 #include "choose_int8.hpp"
 #include "commands.hpp"
@@ -31,7 +32,7 @@ namespace fs = std::filesystem;
 
 struct ConvertSettings {
     std::string input, output, dtype = "keep", max_shard_size, variant, as_variant;
-    bool int8 = false;
+    bool int8 = false, packed = false;
 };
 
 std::optional<dalle2::DType> dtype_of(const std::string& name) {
@@ -141,7 +142,7 @@ private:
         const dalle2::WeightFiles source(input);
         check_writable(output.string());
         const fs::path folder = output.has_parent_path() ? output.parent_path() : fs::path(".");
-        dalle2::convert_weights(source, folder, output.stem().string(), options_);
+        write(source, folder, output.stem().string());
         ++count_;
     }
 
@@ -226,14 +227,22 @@ private:
         }
         const dalle2::WeightFiles source(
             dalle2::find_weights(input, stem + ".safetensors", settings_.variant).path);
-        dalle2::convert_weights(source, output, stem, options_);
+        write(source, output, stem);
         ++count_;
+    }
+
+    void write(const dalle2::WeightFiles& source, const fs::path& folder,
+               const std::string& stem) const {
+        if (settings_.packed)
+            dalle2::write_packed(source, folder, stem, options_);
+        else
+            dalle2::convert_weights(source, folder, stem, options_);
     }
 
     // config.json may state the precision of the weights.
     void copy_small(const fs::path& from, const fs::path& to) const {
         std::string bytes = dalle2::read_file(from);
-        if (options_.dtype && from.filename() == "config.json") {
+        if ((options_.dtype || settings_.packed) && from.filename() == "config.json") {
             dalle2::OrderedJson config = dalle2::OrderedJson::parse(bytes, nullptr, false);
             for (const char* key : {"torch_dtype", "dtype"})
                 if (config.is_object() && config.contains(key)) {
@@ -282,8 +291,15 @@ void add_convert(CLI::App& app, const std::stop_token& stop) {
             " dB above the noise that this adds; the rest as --dtype, bfloat16 unless given. To "
             "measure that, it draws two pictures in bfloat16 first, in few steps, and tries "
             "every network");
-    command->add_option("--max-shard-size", settings->max_shard_size,
-                        "Several files with an index, none larger, such as 2GB; otherwise one");
+    CLI::Option* shards =
+        command->add_option("--max-shard-size", settings->max_shard_size,
+                            "Several files with an index, none larger, such as 2GB; otherwise one");
+    command
+        ->add_flag("--packed", settings->packed,
+                   "Store weights in the order in which they are multiplied, as bfloat16 unless "
+                   "--dtype float32 or --int8: they are then used where they lie in the file, and "
+                   "a network is there at once")
+        ->excludes(shards);
     add_variant_option(*command, settings->variant);
     command
         ->add_option("--as-variant", settings->as_variant,
@@ -296,12 +312,14 @@ void add_convert(CLI::App& app, const std::stop_token& stop) {
             },
             ""));
     command->footer(
-        "What is written, diffusers and transformers read, except with --int8: that is for this "
-        "program alone, which runs it on every engine. Everything else in the folder is copied.\n"
+        "What is written, diffusers and transformers read, except with --int8 and --packed: those "
+        "are for this program alone, which runs them on every engine, on every processor. "
+        "Everything else in the folder is copied.\n"
         "Examples:\n"
         "  dalle2 convert karlo karlo-bf16 --dtype bfloat16       half the size of float32\n"
         "  dalle2 convert karlo karlo-int8 --int8                 a quarter of it, for --engine "
         "int8\n"
+        "  dalle2 convert karlo-int8 karlo-ready --packed         the same, ready to be used\n"
         "  dalle2 convert karlo karlo-parts --max-shard-size 1GB\n"
         "  dalle2 convert pytorch_model.bin model.safetensors");
     command->callback([settings, stop] { Conversion(*settings, stop).run(); });

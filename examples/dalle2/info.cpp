@@ -68,9 +68,11 @@ std::string files_text(const std::filesystem::path& path) {
             most = count;
             text = dalle2::to_string(dtype);
         }
+    const bool packed = std::any_of(files.names().begin(), files.names().end(),
+                                    [&](const std::string& name) { return files.is_packed(name); });
     const std::string extension = paths.empty() ? "" : paths.begin()->extension().string();
     return text + (paths.size() > 1 ? ", " + std::to_string(paths.size()) + " files" : "") +
-           (extension == ".safetensors" ? "" : ", " + extension);
+           (packed ? ", packed" : "") + (extension == ".safetensors" ? "" : ", " + extension);
 }
 
 void print_tokenizer(const dalle2::ClipTokenizer& tokenizer) {

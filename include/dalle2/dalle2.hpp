@@ -44,6 +44,7 @@
 
 #include <dalle2/io/atomic_file.hpp>
 #include <dalle2/io/base64.hpp>
+#include <dalle2/io/check_sum.hpp>
 #include <dalle2/io/config.hpp>
 #include <dalle2/io/contact_sheet.hpp>
 #include <dalle2/io/convert_weights.hpp>
@@ -59,6 +60,7 @@
 #include <dalle2/io/mapped_file.hpp>
 #include <dalle2/io/model_directory.hpp>
 #include <dalle2/io/npy.hpp>
+#include <dalle2/io/packed_file.hpp>
 #include <dalle2/io/pickle.hpp>
 #include <dalle2/io/pickle_value.hpp>
 #include <dalle2/io/picture.hpp>
@@ -75,10 +77,12 @@
 #include <dalle2/io/utf8.hpp>
 #include <dalle2/io/weight_files.hpp>
 #include <dalle2/io/weights.hpp>
+#include <dalle2/io/write_packed.hpp>
 #include <dalle2/io/zip_archive.hpp>
 
 #include <dalle2/kernels/adamw.hpp>
 #include <dalle2/kernels/adamw_step.hpp>
+#include <dalle2/kernels/any_packed_weights.hpp>
 #include <dalle2/kernels/attention.hpp>
 #include <dalle2/kernels/attention_plan.hpp>
 #include <dalle2/kernels/bandwidth.hpp>

@@ -35,6 +35,12 @@ def safetensors() -> None:
     write("safetensors", "types", save({name: w.to(dtype) for name, dtype in types.items()}))
     write("safetensors", "shapes", save({"w": w, "scalar": torch.tensor(1.5), "empty": torch.zeros(0, 4)}, {"format": "pt"}))
     write("safetensors", "none", struct.pack("<Q", 2) + b"{}")
+    # As include/dalle2/io/packed_file.hpp describes; check sums are zero.
+    shapes = {"version": 1, "shapes": {"b": [2, 3], "i": [3, 2, 1, 1]}}
+    write("safetensors", "packed", save(
+        {"b": torch.zeros(64, dtype=torch.bfloat16), "i": torch.zeros(64, dtype=torch.int8), "i_scale": torch.ones(3),
+         "i_sum": torch.zeros(3, dtype=torch.int32), "bias": torch.ones(2), "packed_checks": torch.zeros(5, 2, dtype=torch.uint64)},
+        {"format": "pt", "packed": json.dumps(shapes)}))
 
 
 def torch_checkpoint() -> None:

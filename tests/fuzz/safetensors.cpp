@@ -1,5 +1,6 @@
-// A safetensors file: the header, and every tensor as floats.
+// A safetensors file: the header, and every tensor as floats; as weights, with int8 and packed ones.
 #include <dalle2/io/safetensors.hpp>
+#include <dalle2/io/weight_files.hpp>
 
 #include "fuzzing.hpp"
 
@@ -12,6 +13,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             const dalle2::Array values = file.to_array(name);
             if (dalle2::shape_of(values) != file.shape(name)) std::abort();
             file.forget(name);
+        }
+        const dalle2::WeightFiles weights(path);
+        for (const std::string& name : weights.names()) {
+            (void)weights.packed(name);
+            const dalle2::Array values = weights.to_array(name);
+            if (dalle2::shape_of(values) != weights.shape(name)) std::abort();
         }
     });
 }

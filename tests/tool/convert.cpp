@@ -111,6 +111,50 @@ TEST_CASE("a model in int8 is half the size of bfloat16 and draws nearly the sam
     CHECK(run(folder, "convert " + shipped + "/decoder alone --int8").status != 0);
 }
 
+TEST_CASE("a packed model draws the same picture, and becomes an ordinary one again") {
+    const TemporaryFolder folder;
+    const auto convert = [&](const std::string& arguments) {
+        const Run made = run(folder, "convert " + arguments);
+        REQUIRE_MESSAGE(made.status == 0, made.err);
+    };
+    const auto draw = [&](const std::string& model, const std::string& engine) {
+        const Run drawn = run(folder, "generate 'a red apple' --engine " + engine + " --model " +
+                                          model + " -o out.png");
+        REQUIRE_MESSAGE(drawn.status == 0, drawn.err);
+        CHECK(drawn.err.find("warning") == std::string::npos);
+        return dalle2::read_picture(folder / "out.png");
+    };
+    convert(shipped + " ready --packed");
+    convert(shipped + " exact --packed --dtype float32");
+    CHECK(draw("ready", "bfloat16") == draw(shipped, "bfloat16"));
+    CHECK(draw("exact", "float32") == draw(shipped, "float32"));
+    CHECK(draw("exact", "bfloat16") == draw(shipped, "bfloat16"));
+    CHECK(draw("ready", "int8") == draw(shipped, "int8"));
+    convert(shipped + " small --int8");
+    convert("small small-ready --packed");
+    CHECK(draw("small-ready", "int8") == draw("small", "int8"));
+    convert("small-ready small-again");
+    CHECK(draw("small-again", "int8") == draw("small", "int8"));
+    convert("exact again --dtype float32");
+    CHECK(draw("again", "float32") == draw(shipped, "float32"));
+    CHECK(run(folder, "info ready").out.find(", packed") != std::string::npos);
+    CHECK(run(folder, "info again").out.find(", packed") == std::string::npos);
+
+    // Not a wrong picture.
+    const fs::path file = folder / "ready/decoder/diffusion_pytorch_model.safetensors";
+    std::fstream damaged(file, std::ios::binary | std::ios::in | std::ios::out);
+    damaged.seekg(static_cast<std::streamoff>(fs::file_size(file) / 2));
+    const int byte = damaged.get();
+    damaged.seekp(static_cast<std::streamoff>(fs::file_size(file) / 2));
+    damaged.put(static_cast<char>(byte ^ 4));
+    damaged.close();
+    const Run drawn = run(folder, "generate 'a red apple' --model ready -o out.png");
+    CHECK(drawn.status != 0);
+    CHECK(drawn.err.find("error: ready/decoder/diffusion_pytorch_model.safetensors: the tensor ") !=
+          std::string::npos);
+    CHECK(drawn.err.find(" is damaged: ") != std::string::npos);
+}
+
 TEST_CASE("a file of weights becomes another") {
     const TemporaryFolder folder;
     const std::string checkpoint =
@@ -135,6 +179,8 @@ TEST_CASE("convert refuses what it cannot do, and leaves nothing") {
                                           shipped + " out --max-shard-size -1",
                                           "empty.safetensors out",
                                           "empty.safetensors out.safetensors",
+                                          shipped + " out --packed --max-shard-size 3MB",
+                                          shipped + " out --packed --dtype float16",
                                           shipped + " out --as-variant a/b",
                                           shipped + " out --variant fp16"};
     for (const std::string& arguments : all) {

@@ -94,7 +94,7 @@ TEST_CASE("the commands of the README run") {
     CHECK(trained == 4);
     CHECK(drawn == 3);
     CHECK(others == std::vector<std::string>{"classify", "vary", "classify", "search", "embed",
-                                             "tokenize", "info", "convert", "convert"});
+                                             "tokenize", "info", "convert", "convert", "convert"});
     CHECK(fs::exists(folder / "hits.html"));
     CHECK(fs::exists(folder / "words.npy"));
     CHECK(fs::exists(folder / "trace.json"));

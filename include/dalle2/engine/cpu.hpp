@@ -8,12 +8,15 @@
 #include <span>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <dalle2/core/stop_scope.hpp>
 #include <dalle2/engine/concept.hpp>
 #include <dalle2/engine/cpu_tensor.hpp>
 #include <dalle2/engine/profile.hpp>
+#include <dalle2/engine/weight_origin.hpp>
+#include <dalle2/kernels/any_packed_weights.hpp>
 
 namespace dalle2 {
 
@@ -42,6 +45,15 @@ struct Cpu {
         requires(!std::is_same_v<T, double>)
     {
         return parameter.load_rows(read);
+    }
+    // Weights that are packed already, where they are of this engine's type; returns whether it has
+    // taken them.
+    static bool load_packed(Parameter& parameter, const kernels::AnyPackedWeights& weights,
+                            const WeightOrigin&)
+        requires(!std::is_same_v<T, double>)
+    {
+        const auto* const packed = std::get_if<kernels::PackedWeights<T>>(&weights);
+        return packed && parameter.take(*packed);
     }
     static Array store(const Parameter& parameter) {
         Array array = make_array(parameter.shape());

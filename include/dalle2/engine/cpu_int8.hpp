@@ -47,6 +47,17 @@ public:
         unload();
         return 0;
     }
+    // Weights that are packed already: see CpuParameter::take.
+    bool take(const kernels::PackedWeights<bfloat16>& weights) {
+        int8_ = {};
+        return CpuParameter::take(weights);
+    }
+    bool take(const kernels::Int8Weights& weights) {
+        if (!detail::is_layout_of(weights.packed().layout(), shape(), kind())) return false;
+        int8_ = weights;
+        unload();
+        return true;
+    }
     // In both forms, to be compared.
     void load_both(const float* values) {
         CpuParameter::load(values);
@@ -108,6 +119,15 @@ struct Cpu<std::int8_t> : Cpu<bfloat16> {
             case WeightOrigin::Precision::other: break;
         }
         return parameter.load_rows(read);
+    }
+    // The same, if they are packed already, and nothing is left to be decided.
+    static bool load_packed(Parameter& parameter, const kernels::AnyPackedWeights& weights,
+                            const WeightOrigin& origin) {
+        if (const auto* const int8 = std::get_if<kernels::Int8Weights>(&weights))
+            return can_be_int8(parameter) && parameter.take(*int8);
+        const auto* const packed = std::get_if<kernels::PackedWeights<bfloat16>>(&weights);
+        return packed && origin.precision == WeightOrigin::Precision::other &&
+               parameter.take(*packed);
     }
     static Array store(const Parameter& parameter) {
         Array array = make_array(parameter.shape());

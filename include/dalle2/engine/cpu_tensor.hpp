@@ -90,6 +90,17 @@ namespace detail {
                 " is used before its values were loaded, or not as the kind that it was made for");
 }
 
+// Whether a parameter's weights are packed so.
+template <class T>
+bool is_layout_of(const kernels::PackedLayout<T>& layout, const Shape& shape, ParameterKind kind) {
+    switch (kind) {
+        case ParameterKind::matrix: return shape == Shape{layout.out, layout.in};
+        case ParameterKind::convolution:
+            return shape == Shape{layout.out, layout.in, layout.kernel_height, layout.kernel_width};
+        default: return false;
+    }
+}
+
 }  // namespace detail
 
 // A parameter in the form in which its kernels want it: weights packed, vectors in the
@@ -162,6 +173,16 @@ public:
         }
         contents_ = std::make_shared<const Contents>(std::move(loaded));
         return not_finite;
+    }
+
+    // Takes weights that are packed already, without a copy; returns whether they are of this kind
+    // and shape.
+    bool take(const kernels::PackedWeights<T>& packed) {
+        if (!detail::is_layout_of(packed.layout(), shape(), kind())) return false;
+        Contents taken{shape(), kind()};
+        taken.packed = packed;
+        contents_ = std::make_shared<const Contents>(std::move(taken));
+        return true;
     }
 
     // The inverse of load, but for rounding.

@@ -86,6 +86,9 @@ struct Int8Calibration : Cpu<bfloat16> {
             parameter.load(values.data());
         }
     }
+    // It measures what it packs.
+    static bool load_packed(Parameter&, const kernels::AnyPackedWeights&,
+                            const WeightOrigin&) = delete;
     static Array store(const Parameter& parameter) { return Cpu<bfloat16>::store(parameter); }
 
     // (What is added comes after: beside it an error of the product would look small.)

@@ -88,6 +88,11 @@ inline std::vector<TensorInfo> converted_tensors(const WeightFiles& source, cons
     return {{name, shape, options.dtype && is_floating(dtype) ? *options.dtype : dtype}};
 }
 
+[[noreturn]] inline void throw_not_for_int8(const WeightFiles& source, const std::string& name) {
+    throw FormatError(source.path_of(name).string() + ": the tensor " + name +
+                      " contains values that are infinite or not a number, which int8 cannot hold");
+}
+
 // Writes what `name` becomes: see converted_tensors. What is int8 already is not rounded again: its
 // bytes and scales are kept.
 inline void convert_int8(const WeightFiles& source, const std::string& name,
@@ -99,12 +104,18 @@ inline void convert_int8(const WeightFiles& source, const std::string& name,
     }
     const Array values = source.to_array(name);
     if (std::any_of(values.begin(), values.end(), [](float x) { return !std::isfinite(x); }))
-        throw FormatError(source.path_of(name).string() + ": the tensor " + name +
-                          " contains values that are infinite or not a number, which int8 cannot "
-                          "hold");
+        throw_not_for_int8(source, name);
     const Int8Tensor made = to_int8(values);
     writer.add_bytes(std::as_bytes(std::span(made.values)));
     writer.add(std::span<const float>(made.scales));
+}
+
+inline void warn_of_overflows(const Array& values, const TensorInfo& tensor,
+                              const ConvertOptions& options) {
+    if (const std::size_t lost = count_overflows(values, tensor.dtype); lost > 0 && options.warn)
+        options.warn("the tensor " + tensor.name + " has " + std::to_string(lost) +
+                     " values beyond the range of " + std::string(to_string(tensor.dtype)) +
+                     "; they became infinite");
 }
 
 inline void convert_tensor(const WeightFiles& source, const TensorInfo& tensor,
@@ -114,10 +125,7 @@ inline void convert_tensor(const WeightFiles& source, const TensorInfo& tensor,
         return;
     }
     const Array values = source.to_array(tensor.name);
-    if (const std::size_t lost = count_overflows(values, tensor.dtype); lost > 0 && options.warn)
-        options.warn("the tensor " + tensor.name + " has " + std::to_string(lost) +
-                     " values beyond the range of " + std::string(to_string(tensor.dtype)) +
-                     "; they became infinite");
+    warn_of_overflows(values, tensor, options);
     writer.add(values);
 }
 

@@ -69,6 +69,13 @@ public:
             (void)::madvise(static_cast<char*>(address_) + first, last - first, MADV_DONTNEED);
     }
 
+    // That it is read again and again, in the system's large pages where that has them for files.
+    void prefer_large_pages() const {
+#ifdef MADV_HUGEPAGE
+        if (address_) (void)::madvise(address_, size_, MADV_HUGEPAGE);
+#endif
+    }
+
 private:
     [[noreturn]] void fail(const std::string& why) const {
         throw IoError("cannot open " + path_.string() + ": " + why);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,11 +30,14 @@ namespace dalle2 {
 // shortened by another program meanwhile. Throws IoError when it cannot be opened, FormatError.
 class SafetensorsFile {
 public:
-    explicit SafetensorsFile(const std::filesystem::path& path) : file_(path) {
-        header_ = detail::read_safetensors_header(file_.bytes(), path.string());
+    explicit SafetensorsFile(const std::filesystem::path& path)
+        : file_(std::make_shared<const MappedFile>(path)) {
+        header_ = detail::read_safetensors_header(file_->bytes(), path.string());
     }
 
-    const std::filesystem::path& path() const { return file_.path(); }
+    const std::filesystem::path& path() const { return file_->path(); }
+    // Whoever holds it keeps the bytes of all views where they are.
+    std::shared_ptr<const MappedFile> mapping() const { return file_; }
 
     // The names of the tensors in the order of their bytes.
     std::vector<std::string> names() const {
@@ -58,7 +62,8 @@ public:
     Array to_array(const std::string& name) const { return dalle2::to_array(view(name)); }
 
     // The tensor's pages need not stay in memory.
-    void forget(const std::string& name) const { file_.forget(bytes_of(find(name))); }
+    void forget(const std::string& name) const { file_->forget(bytes_of(find(name))); }
+    void prefer_large_pages() const { file_->prefer_large_pages(); }
 
 private:
     using Entry = detail::SafetensorsHeader::Tensor;
@@ -71,10 +76,10 @@ private:
         return *found;
     }
     std::string_view bytes_of(const Entry& tensor) const {
-        return file_.bytes().substr(header_.data_begin + tensor.begin, tensor.end - tensor.begin);
+        return file_->bytes().substr(header_.data_begin + tensor.begin, tensor.end - tensor.begin);
     }
 
-    MappedFile file_;
+    std::shared_ptr<const MappedFile> file_;
     detail::SafetensorsHeader header_;
 };
 
@@ -95,13 +100,17 @@ inline SafetensorsMetadata default_safetensors_metadata() { return {{"format", "
 // written, FormatError for a duplicate name, ShapeError for values that do not fit the shape.
 class SafetensorsWriter {
 public:
+    // The tensors' bytes begin at a multiple of `alignment`, which is one of 8.
     SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
-                      const SafetensorsMetadata& metadata = default_safetensors_metadata())
+                      const SafetensorsMetadata& metadata = default_safetensors_metadata(),
+                      std::size_t alignment = 8)
         : tensors_(std::move(tensors)), file_(path) {
         // Before the first byte: a header that could not be read back is not written.
         std::string header = detail::make_safetensors_header(
             tensors_, [](const TensorInfo& tensor) { return byte_count(tensor); }, metadata,
             path.string());
+        const std::size_t begin = sizeof(std::uint64_t) + header.size();
+        header.append((alignment - begin % alignment) % alignment, ' ');
         const std::uint64_t length = header.size();
         file_.write(&length, sizeof length);
         file_.write(header);

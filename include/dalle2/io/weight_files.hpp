@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -17,6 +19,7 @@
 #include <dalle2/core/error.hpp>
 #include <dalle2/io/int8_tensor.hpp>
 #include <dalle2/io/json.hpp>
+#include <dalle2/io/packed_file.hpp>
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/torch_checkpoint.hpp>
 
@@ -117,7 +120,7 @@ inline WeightLocation find_weights(const std::filesystem::path& folder,
 
 // The tensors of a network, mapped, whether they lie in one file or in several.
 class WeightFiles {
-    using File = std::variant<SafetensorsFile, TorchCheckpoint>;
+    using File = std::variant<SafetensorsFile, PackedFile, TorchCheckpoint>;
 
     template <class Function>
     decltype(auto) visit(std::size_t file, Function&& function) const {
@@ -181,6 +184,22 @@ public:
     TensorView view(const std::string& name) const {
         return visit(file_of(name), [&](const auto& f) { return f.view(name); });
     }
+    // Whether it is a weight in the order of the CPU engines: see packed_file.hpp.
+    bool is_packed(const std::string& name) const {
+        const PackedFile* const file = packed_file_of(name);
+        return file && file->is_packed(name);
+    }
+    // A weight in the order of the CPU engines, where it lies; nothing if the file has it in its
+    // own. Throws FormatError when it is damaged.
+    std::optional<kernels::AnyPackedWeights> packed(const std::string& name) const {
+        const PackedFile* const file = packed_file_of(name);
+        return file ? file->packed(name) : std::nullopt;
+    }
+    // How many values of the tensor the file itself says are infinite or not a number.
+    std::int64_t not_finite(const std::string& name) const {
+        const PackedFile* const file = packed_file_of(name);
+        return file ? file->not_finite(name) : 0;
+    }
     // The file that holds it.
     std::filesystem::path path_of(const std::string& name) const {
         return visit(file_of(name), [](const auto& f) { return f.path(); });
@@ -205,6 +224,10 @@ private:
         return found->second;
     }
 
+    const PackedFile* packed_file_of(const std::string& name) const {
+        return std::get_if<PackedFile>(&files_[file_of(name)]);
+    }
+
     Array stored(const std::string& name) const {
         return visit(file_of(name), [&](const auto& f) { return f.to_array(name); });
     }
@@ -212,8 +235,10 @@ private:
     // Throws FormatError for scales that do not fit their weight.
     void find_int8() {
         for (std::size_t file = 0; file < files_.size(); ++file)
-            if (const auto* f = std::get_if<SafetensorsFile>(&files_[file]))
-                made_for_int8_ = made_for_int8_ || f->metadata().contains(int8_metadata_key);
+            visit(file, [&](const auto& f) {
+                if constexpr (requires { f.metadata(); })
+                    made_for_int8_ = made_for_int8_ || f.metadata().contains(int8_metadata_key);
+            });
         for (const std::string& name : names_) {
             const std::string scale = int8_scale_name(name);
             if (dtype(name) != DType::i8 || !contains(scale)) continue;
@@ -240,8 +265,10 @@ private:
         if (extension == ".bin" || extension == ".pt" || extension == ".pth" ||
             extension == ".ckpt")
             files_.emplace_back(TorchCheckpoint(path));
+        else if (SafetensorsFile file(path); PackedFile::is_one(file))
+            files_.emplace_back(PackedFile(std::move(file)));
         else
-            files_.emplace_back(SafetensorsFile(path));
+            files_.emplace_back(std::move(file));
     }
 
     // {"metadata": {…}, "weight_map": {tensor: file}}, the files beside the index.

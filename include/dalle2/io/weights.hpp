@@ -122,8 +122,9 @@ void check_weights(const Module& module, const WeightFiles& file) {
     detail::check_weights(detail::parameter_shapes(module), file);
 }
 
-// Loads every parameter of `module`; a tensor's pages of the file leave memory after it. Throws as
-// check_weights before anything is loaded; values that are not finite are a warning.
+// Loads every parameter of `module`; a tensor's pages of the file leave memory after it, unless
+// they are packed for this engine, which then uses them where they are. Throws as check_weights
+// before anything is loaded; values that are not finite are a warning.
 template <Engine E, class Module>
 void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nullptr) {
     check_weights(module, file);
@@ -140,6 +141,12 @@ void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nu
                                      .precision = file.is_int8(name)     ? Precision::int8
                                                   : file.made_for_int8() ? Precision::other
                                                                          : Precision::undecided};
+        if constexpr (requires(const kernels::AnyPackedWeights& weights) {
+                          E::load_packed(parameter, weights, origin);
+                      })
+            if (const auto packed = file.packed(name);
+                packed && E::load_packed(parameter, *packed, origin))
+                return detail::warn_of_bad_values(file.not_finite(name), name, file, warn);
         std::int64_t not_finite = 0;
         const auto values = [&] {
             Array all = file.to_array(name);

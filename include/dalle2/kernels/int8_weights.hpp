@@ -29,6 +29,12 @@ public:
     // Σ q of each output.
     const std::int32_t* sums() const { return sums_->get(); }
     bool empty() const { return packed_.empty(); }
+    // The scales and sums alone.
+    Int8Weights without_weights() const {
+        Int8Weights rest = *this;
+        rest.packed_ = {};
+        return rest;
+    }
 
 private:
     PackedWeights<std::int8_t> packed_;

@@ -30,6 +30,7 @@ public:
     AlignedBuffer() = default;
     explicit AlignedBuffer(int64 count) : data_(BufferPool::allocate_array<T>(count)) {}
     T* get() const { return data_.get(); }
+    const std::shared_ptr<T>& shared() const { return data_; }
 
 private:
     std::shared_ptr<T> data_;
@@ -91,8 +92,11 @@ template <class T>
 class PackedWeights {
 public:
     PackedWeights() = default;
-    PackedWeights(const PackedLayout<T>& layout, AlignedBuffer<T> data)
-        : layout_(layout), data_(std::make_shared<const AlignedBuffer<T>>(std::move(data))) {}
+    // data: layout.size() elements, 64-byte aligned.
+    PackedWeights(const PackedLayout<T>& layout, std::shared_ptr<const T> data)
+        : layout_(layout), data_(std::move(data)) {}
+    PackedWeights(const PackedLayout<T>& layout, const AlignedBuffer<T>& data)
+        : PackedWeights(layout, data.shared()) {}
 
     int64 out_channels() const { return layout_.out; }
     int64 in_channels() const { return layout_.in; }
@@ -100,12 +104,12 @@ public:
     int64 kernel_width() const { return layout_.kernel_width; }
     const PackedLayout<T>& layout() const { return layout_; }
     int64 bytes() const { return layout_.size() * static_cast<int64>(sizeof(T)); }
-    const T* data() const { return data_ ? data_->get() : nullptr; }
+    const T* data() const { return data_.get(); }
     bool empty() const { return data_ == nullptr; }
 
 private:
     PackedLayout<T> layout_;
-    std::shared_ptr<const AlignedBuffer<T>> data_;
+    std::shared_ptr<const T> data_;
 };
 
 }  // namespace dalle2::kernels
