@@ -219,8 +219,9 @@ void Drawing::run(const dalle2::GenerateOptions& command_options,
             bar_.update(dalle2::to_string(p.stage) + which, p.step, p.steps);
             if (!settings_.stages.empty()) record.add(p);
         };
-        std::optional<dalle2::Profile::Scope> profiling;
-        if (!settings_.profile.empty()) profiling.emplace(profile_);
+        auto profiling = settings_.profile.empty()
+                             ? nullptr
+                             : std::make_unique<dalle2::Profile::Scope>(profile_);
         const dalle2::Generation made = make(options);
         profiling.reset();
         pictures.push_back(made.picture());

@@ -17,11 +17,11 @@ std::string number(std::uint64_t value) {
     return text;
 }
 
-const std::string header("\x1F\x8B\x08\0\0\0\0\0\0\x03", 10);
+const std::string gzip_header("\x1F\x8B\x08\0\0\0\0\0\0\x03", 10);
 
 // A gzip file of stored blocks.
 std::string stored(const std::string& content, std::uint64_t claimed_size) {
-    std::string bytes = header;
+    std::string bytes = gzip_header;
     for (std::size_t begin = 0; begin == 0 || begin < content.size(); begin += 0xFFFF) {
         const std::string block = content.substr(begin, 0xFFFF);
         const std::uint64_t size = block.size();
@@ -64,10 +64,10 @@ TEST_CASE("a gzip file that would unpack to very much, or claims so, is refused"
     check_gzip(stored(std::string(100'000, 'x'), 40u << 20));
     check_gzip(stored(std::string(100'000, 'x'), 1));
     // Runs of 258 zeros in fixed codes (see picture.cpp): 5 bytes of such bits again and again.
-    std::string bomb = header + '\x63';
+    std::string bomb = gzip_header + '\x63';
     for (int i = 0; i < 1'000'000; ++i) bomb += "\x18\xA3\x60\x14\x8C\x82";
     for (const std::uint64_t claimed : {0x3FFFFFFFu, 1000u, 47u << 20})
         check_gzip(bomb + number(0) + number(claimed));
-    check_gzip(header + std::string(10'000'000, '\0'));
-    check_gzip(header + std::string(10'000'000, '\xFF'));
+    check_gzip(gzip_header + std::string(10'000'000, '\0'));
+    check_gzip(gzip_header + std::string(10'000'000, '\xFF'));
 }

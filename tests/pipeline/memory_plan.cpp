@@ -66,18 +66,18 @@ std::int64_t bytes_of_module(const auto& module) {
 
 TEST_CASE_TEMPLATE("the plan counts weights as the engine packs them", T, float, bfloat16,
                    std::int8_t) {
-    using E = Cpu<T>;
+    using Fast = Cpu<T>;
     const TemporaryFolder folder;
     tiny_model::write(folder.path());
     const MemoryPlan plan =
-        memory_plan(ModelDirectory(folder.path()), {.engine = kind_of_engine<E>});
+        memory_plan(ModelDirectory(folder.path()), {.engine = kind_of_engine<Fast>});
     REQUIRE(plan.stages.size() == 5);
-    CHECK(plan.stages[0].weights == bytes_of_module(tiny_model::text_encoder<E>()));
-    CHECK(plan.stages[1].weights == bytes_of_module(tiny_model::prior<E>()));
+    CHECK(plan.stages[0].weights == bytes_of_module(tiny_model::text_encoder<Fast>()));
+    CHECK(plan.stages[1].weights == bytes_of_module(tiny_model::prior<Fast>()));
     CHECK(plan.stages[2].name == "decoder");
-    CHECK(plan.stages[2].weights == bytes_of_module(tiny_model::text_projection<E>()) +
-                                        bytes_of_module(tiny_model::decoder<E>()));
-    CHECK(plan.stages[4].weights == bytes_of_module(tiny_model::upsampler_last<E>()));
+    CHECK(plan.stages[2].weights == bytes_of_module(tiny_model::text_projection<Fast>()) +
+                                        bytes_of_module(tiny_model::decoder<Fast>()));
+    CHECK(plan.stages[4].weights == bytes_of_module(tiny_model::upsampler_last<Fast>()));
     for (const MemoryStage& stage : plan.stages) CHECK(stage.activations > 0);
 }
 
@@ -97,7 +97,7 @@ TEST_CASE("the peak is of the stage that needs most, or of all weights and the m
 }
 
 TEST_CASE("of int8 the plan counts what gains from it, or what the file says") {
-    using E = Cpu<std::int8_t>;
+    using Fast = Cpu<std::int8_t>;
     const TemporaryFolder folder;
     tiny_model::write(folder.path());
     for (const char* component : {"super_res_first", "super_res_last"})
@@ -112,7 +112,7 @@ TEST_CASE("of int8 the plan counts what gains from it, or what the file says") {
 
     const MemoryPlan plan = memory_plan(directory, {.engine = EngineKind::cpu_int8});
     const auto loaded = [&](const std::string& component) {
-        return bytes_of_module(load_component<UNet, E>(directory, component));
+        return bytes_of_module(load_component<UNet, Fast>(directory, component));
     };
     const std::int64_t first = plan.stages.at(3).weights, last = plan.stages.at(4).weights;
     CHECK(first == loaded("super_res_first"));
@@ -137,7 +137,7 @@ TEST_CASE("of a model without a prior the plan counts the image encoder in its p
 
 TEST_CASE_TEMPLATE("a pipeline's tensors take what the plan says, within a tenth", T, float,
                    bfloat16) {
-    using E = Cpu<T>;
+    using Fast = Cpu<T>;
     // Where kernels widen bfloat16, what they need for a moment does count beside so small tensors.
     const double widened =
         kernels::vector_kernels<T>().factor_size > std::int64_t{sizeof(T)} ? 3e6 : 0;
@@ -152,10 +152,10 @@ TEST_CASE_TEMPLATE("a pipeline's tensors take what the plan says, within a tenth
             .prior_steps = 1, .decoder_steps = 1, .super_resolution_steps = 2};
         const MemoryPlan plan =
             memory_plan(ModelDirectory(folder.path()),
-                        {.engine = kind_of_engine<E>, .settings = settings, .batch = batch});
-        auto pipeline = tiny_model::pipeline<E>();
-        pipeline.upsampler.first = tiny_model::filled<E>(UNet<E>(large), 6);
-        pipeline.upsampler.last = tiny_model::filled<E>(UNet<E>(large), 7);
+                        {.engine = kind_of_engine<Fast>, .settings = settings, .batch = batch});
+        auto pipeline = tiny_model::pipeline<Fast>();
+        pipeline.upsampler.first = tiny_model::filled<Fast>(UNet<Fast>(large), 6);
+        pipeline.upsampler.last = tiny_model::filled<Fast>(UNet<Fast>(large), 7);
         pipeline.defaults = settings;
         const BufferPool pool;
         const BufferPool::Scope scope(pool);
