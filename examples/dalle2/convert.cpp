@@ -97,6 +97,11 @@ public:
         : settings_(settings), stop_(stop) {
         options_.dtype =
             dtype_of(settings.int8 && settings.dtype == "keep" ? "bfloat16" : settings.dtype);
+        if (settings.packed && options_.dtype && *options_.dtype != dalle2::DType::bf16 &&
+            *options_.dtype != dalle2::DType::f32)
+            throw dalle2::ConfigError(
+                "--packed is for the types by which engines multiply, and --dtype is " +
+                settings.dtype + "; expected bfloat16 or float32");
         options_.max_shard_size = size_of_text(settings.max_shard_size);
         options_.variant = settings.as_variant;
         options_.warn = [this](const std::string& text) {
@@ -298,7 +303,7 @@ void add_convert(CLI::App& app, const std::stop_token& stop) {
         ->add_flag("--packed", settings->packed,
                    "Store weights in the order in which they are multiplied, as bfloat16 unless "
                    "--dtype float32 or --int8: they are then used where they lie in the file, and "
-                   "a network is there at once")
+                   "loaded several times as fast")
         ->excludes(shards);
     add_variant_option(*command, settings->variant);
     command

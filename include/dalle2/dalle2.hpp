@@ -8,8 +8,8 @@
 // Data flows down this list, and a folder includes only folders above it:
 //
 //   core/       errors, arrays and shapes, random numbers, progress and cancellation
-//   io/         safetensors, PyTorch checkpoints, model directories, picture files
 //   kernels/    matrix products, convolution, attention, norms: pointers and sizes, no model
+//   io/         safetensors, PyTorch checkpoints, model directories, picture files
 //   engine/     what a tensor and an operation are: reference, cpu, autodiff, trace
 //   nn/         layers written once over an engine
 //   text/       byte-pair encoding, the CLIP tokenizer

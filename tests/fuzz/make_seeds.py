@@ -35,12 +35,62 @@ def safetensors() -> None:
     write("safetensors", "types", save({name: w.to(dtype) for name, dtype in types.items()}))
     write("safetensors", "shapes", save({"w": w, "scalar": torch.tensor(1.5), "empty": torch.zeros(0, 4)}, {"format": "pt"}))
     write("safetensors", "none", struct.pack("<Q", 2) + b"{}")
-    # As include/dalle2/io/packed_file.hpp describes; check sums are zero.
-    shapes = {"version": 1, "shapes": {"b": [2, 3], "i": [3, 2, 1, 1]}}
-    write("safetensors", "packed", save(
-        {"b": torch.zeros(64, dtype=torch.bfloat16), "i": torch.zeros(64, dtype=torch.int8), "i_scale": torch.ones(3),
-         "i_sum": torch.zeros(3, dtype=torch.int32), "bias": torch.ones(2), "packed_checks": torch.zeros(5, 2, dtype=torch.uint64)},
-        {"format": "pt", "packed": json.dumps(shapes)}))
+    write("safetensors", "packed", packed_file())
+
+
+# As include/dalle2/io/packed_file.hpp describes it: tests/io/packed_file.cpp reads what this makes.
+def packed_file() -> bytes:
+    b = [[(5 * o + i - 40) / 8 for i in range(5)] for o in range(18)]  # exact in bfloat16
+    q = [[[[(o * 12 + i * 4 + y * 2 + x) * 5 - 60 for x in range(2)] for y in range(2)] for i in range(3)] for o in range(2)]
+    bits = lambda value: struct.unpack("<I", struct.pack("<f", value))[0] >> 16
+    tensors = {
+        "b": ("BF16", [32 * 6], struct.pack("<192H", *packed([[[[bits(v)]] for v in row] for row in b], 2))),
+        "i": ("I8", [2 * 8 * 16], struct.pack("<256b", *packed(q, 4))),
+        "i_scale": ("F32", [2], struct.pack("<2f", 0.5, 2)),
+        "i_sum": ("I32", [2], struct.pack("<2i", *(sum(v for i in o for y in i for v in y) for o in q))),
+        "bias": ("F32", [3], struct.pack("<3f", 1, -2, 0.1)),
+    }
+    checks = b"".join(struct.pack("<2Q", check_sum(data), 0) for _, _, data in tensors.values())
+    tensors["packed_checks"] = ("U64", [5, 2], checks)
+    header, data = {"__metadata__": {"format": "pt", "packed": json.dumps({"version": 1, "shapes": {"b": [18, 5], "i": [2, 3, 2, 2]}})}}, b""
+    for name, (dtype, shape, part) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(part)]}
+        data += part
+    text = json.dumps(header).encode()
+    text += b" " * (-(8 + len(text)) % 64)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+# w [out][in][height][width] in the order of PackedLayout, `pair` inputs together.
+def packed(w: list, pair: int) -> list:
+    out, inputs, height, width = len(w), len(w[0]), len(w[0][0]), len(w[0][0][0])
+    run = -(-width * inputs // pair) * pair
+    to = [0] * (-(-out // 16) * 16 * height * run)
+    for o in range(out):
+        for i in range(inputs):
+            for y in range(height):
+                for x in range(width):
+                    r = x * inputs + i
+                    to[(o // 16 * height + y) * run * 16 + r // pair * 16 * pair + o % 16 * pair + r % pair] = w[o][i][y][x]
+    return to
+
+
+# See include/dalle2/io/check_sum.hpp.
+def check_sum(data: bytes) -> int:
+    mask, odd, turned = 2**64 - 1, 0x9E3779B97F4A7C15, lambda h: (h << 29 | h >> 35) & (2**64 - 1)
+
+    def of_piece(piece: bytes) -> int:
+        sums = [0] * 8
+        words = struct.unpack(f"<{(len(piece) // 64 + 1) * 8}Q", piece + bytes(64 - len(piece) % 64))
+        for i, word in enumerate(words):
+            sums[i % 8] = turned((sums[i % 8] + word) * odd & mask)
+        total = len(piece)
+        for part in sums:
+            total = turned((total + part) * odd & mask)
+        return total ^ total >> 32
+
+    pieces = [data[begin:begin + 2**20] for begin in range(0, len(data), 2**20)]
+    return of_piece(b"".join(struct.pack("<Q", of_piece(piece)) for piece in pieces))
 
 
 def torch_checkpoint() -> None:

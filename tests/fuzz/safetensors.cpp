@@ -1,4 +1,5 @@
-// A safetensors file: the header, and every tensor as floats; as weights, with int8 and packed ones.
+// A safetensors file: the header, and every tensor as floats; as weights, with int8 and packed
+// ones.
 #include <dalle2/io/safetensors.hpp>
 #include <dalle2/io/weight_files.hpp>
 
@@ -15,10 +16,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             file.forget(name);
         }
         const dalle2::WeightFiles weights(path);
+        // (One whose sum is wrong must not hide the others.)
         for (const std::string& name : weights.names()) {
-            (void)weights.packed(name);
-            const dalle2::Array values = weights.to_array(name);
-            if (dalle2::shape_of(values) != weights.shape(name)) std::abort();
+            fuzzing::read_or_refuse([&] { (void)weights.packed(name); });
+            fuzzing::read_or_refuse([&] {
+                const dalle2::Array values = weights.to_array(name);
+                if (dalle2::shape_of(values) != weights.shape(name)) std::abort();
+            });
         }
     });
 }

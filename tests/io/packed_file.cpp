@@ -248,6 +248,92 @@ TEST_CASE("packed weights that no kernel could read from their place are copied"
           values_of(loaded<Cpu<bfloat16>>(files.plain())));
 }
 
+TEST_CASE("a packed file that another program made by the description is read") {
+    const WeightFiles file(DALLE2_SOURCE_DIR "/tests/fuzz/seeds/safetensors/packed");
+    CHECK(file.names() == std::vector<std::string>{"b", "i", "bias"});
+    const Array b = file.to_array("b"), i = file.to_array("i");
+    REQUIRE(shape_of(b) == Shape{18, 5});
+    REQUIRE(shape_of(i) == Shape{2, 3, 2, 2});
+    for (std::size_t at = 0; at < b.size(); ++at)
+        CHECK(b.data()[at] == (static_cast<float>(at) - 40) / 8);
+    for (std::size_t at = 0; at < i.size(); ++at)
+        CHECK(i.data()[at] == (static_cast<float>(at) * 5 - 60) * (at < 12 ? 0.5f : 2.0f));
+    CHECK(file.to_array("bias") == Array{1.0f, -2.0f, 0.1f});
+    const auto packed = file.packed("i");
+    const auto& weights = std::get<kernels::Int8Weights>(*packed);
+    file.check("i");
+    CHECK(weights.sums()[0] == -390);
+    CHECK(weights.sums()[1] == 330);
+    CHECK(weights.sums()[2] == 0);
+}
+
+TEST_CASE("scales of packed int8 that are no positive numbers are refused") {
+    const Files files;
+    files.pack(int8_convolution);
+    std::string bytes = files.bytes();
+    // The scales follow the weights; their sum is the first of the third row of the checks.
+    std::uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    const std::size_t begin = sizeof header + header;
+    const SafetensorsFile file(files.folder / "packed.safetensors");
+    const std::string name = "blocks.0.conv.weight_scale";
+    const std::vector<std::string> names = file.names();
+    const auto row =
+        static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
+    const auto offset_of = [&](const std::string& tensor) {
+        return static_cast<std::size_t>(
+            file.view(tensor).bytes.data() -
+            reinterpret_cast<const std::byte*>(file.mapping()->bytes().data()));
+    };
+    CHECK(offset_of(packed_checks_name) > begin);
+    const float bad = -1;
+    std::memcpy(bytes.data() + offset_of(name), &bad, sizeof bad);
+    const std::uint64_t sum =
+        check_sum(std::as_bytes(std::span(bytes.data() + offset_of(name), 19 * sizeof(float))));
+    std::memcpy(bytes.data() + offset_of(packed_checks_name) + 16 * row, &sum, sizeof sum);
+    files.folder.write("bad.safetensors", bytes);
+    CHECK_THROWS_WITH_AS(loaded<Cpu<std::int8_t>>(WeightFiles(files.folder / "bad.safetensors")),
+                         doctest::Contains("expected a positive number"), FormatError);
+}
+
+TEST_CASE("weights are packed from halves, from PyTorch's files, and what is none stays") {
+    const TemporaryFolder folder;
+    Array halves = normal_values({32, 48}, 1), scalar = make_array({}, 1e-3f);
+    SafetensorsWriter writer(folder / "plain.safetensors", {{"w", {32, 48}, DType::f16},
+                                                            {"scalar", {}, DType::f16},
+                                                            {"none", {0, 4}, DType::f32},
+                                                            {"ids", {3}, DType::i64},
+                                                            {"mean", {1, 6}, DType::f32}});
+    writer.add(halves);
+    writer.add(scalar);
+    writer.add(make_array({0, 4}));
+    const std::int64_t ids[3] = {1, -2, 3};
+    writer.add_bytes(std::as_bytes(std::span(ids)));
+    writer.add(normal_values({1, 6}, 2));
+    writer.commit();
+    const WeightFiles plain(folder / "plain.safetensors");
+    write_packed(plain, folder.path(), "packed");
+    const WeightFiles packed(folder / "packed.safetensors");
+    CHECK(packed.is_packed("w"));
+    for (const char* name : {"scalar", "none", "ids", "mean"}) {
+        CHECK(!packed.is_packed(name));
+        CHECK(packed.to_array(name) == plain.to_array(name));
+    }
+    CHECK(packed.dtype("ids") == DType::i64);
+    Linear<Cpu<bfloat16>> a(48, 32, false), b(48, 32, false);
+    Cpu<bfloat16>::load(a.weight, plain.to_array("w"));
+    REQUIRE(Cpu<bfloat16>::load_packed(b.weight, *packed.packed("w"), {}));
+    CHECK(std::equal(a.weight.packed().data(), a.weight.packed().data() + 32 * 48,
+                     b.weight.packed().data()));
+
+    const WeightFiles checkpoint(DALLE2_SOURCE_DIR
+                                 "/tests/golden/checkpoints/module_protocol_2.bin");
+    write_packed(checkpoint, folder.path(), "exact", {.dtype = DType::f32});
+    const WeightFiles exact(folder / "exact.safetensors");
+    for (const std::string& name : checkpoint.names())
+        CHECK(exact.to_array(name) == checkpoint.to_array(name));
+}
+
 TEST_CASE("a flipped bit of a packed file is found wherever it is") {
     const Files files;
     files.pack(int8_convolution);
@@ -361,4 +447,13 @@ TEST_CASE("a check sum tells any two bytes that differ, and where they stand") {
     std::swap_ranges(swapped.begin(), swapped.begin() + 8, swapped.begin() + 8);
     CHECK(check_sum(swapped) != sum);
     CHECK(check_sum(std::vector<std::byte>(10)) != check_sum(std::vector<std::byte>(11)));
+    // The signs of two numbers, wherever both are.
+    for (const std::size_t distance :
+         {std::size_t{8}, std::size_t{64}, std::size_t{128}, std::size_t{512}, std::size_t{4096}}) {
+        CAPTURE(distance);
+        std::vector<std::byte> other = bytes;
+        other[7] ^= std::byte{0x80};
+        other[7 + distance] ^= std::byte{0x80};
+        CHECK(check_sum(other) != sum);
+    }
 }

@@ -12,14 +12,14 @@ constexpr int64 sizes[] = {1, 3, 16, 63, 64, 65, 1000};
 
 template <class A>
 kernels::AdamwStep<A> some_step() {
-    return {.rate = A(0.01),
-            .keep = A(0.9),
+    return {.learning_rate = A(0.01),
+            .decay_factor = A(0.9),
             .beta1 = A(0.8),
             .beta2 = A(0.95),
             .correction1 = A(1.7),
             .correction2 = A(2.3),
             .epsilon = A(0.003),
-            .shorten = A(0.6),
+            .gradient_scale = A(0.6),
             .average_decay = A(0.7)};
 }
 

@@ -140,6 +140,13 @@ TEST_CASE("a packed model draws the same picture, and becomes an ordinary one ag
     CHECK(run(folder, "info ready").out.find(", packed") != std::string::npos);
     CHECK(run(folder, "info again").out.find(", packed") == std::string::npos);
 
+    const auto label = [&](const std::string& model) {
+        const Run made = run(folder, "classify out.png --labels 'an apple,a wolf' --model " + model);
+        REQUIRE_MESSAGE(made.status == 0, made.err);
+        return made.out;
+    };
+    CHECK(label("exact") == label(shipped));
+
     // Not a wrong picture.
     const fs::path file = folder / "ready/decoder/diffusion_pytorch_model.safetensors";
     std::fstream damaged(file, std::ios::binary | std::ios::in | std::ios::out);

@@ -88,7 +88,7 @@ private:
 
 // A parameter under training: its values in full precision and the gradient collected since
 // clear_gradient(). Vectors, tables and tensors are kept also as the kernels take them; weights are
-// packed when they are used, which in a step is once forward and once backward: kept, each form
+// packed whenever they are used, in most steps once forward and once backward: kept, each form
 // would take as much memory as half of the values, and be read from there as well.
 template <class T>
 class TrainedParameter {

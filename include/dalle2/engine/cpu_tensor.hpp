@@ -94,7 +94,9 @@ namespace detail {
 template <class T>
 bool is_layout_of(const kernels::PackedLayout<T>& layout, const Shape& shape, ParameterKind kind) {
     switch (kind) {
-        case ParameterKind::matrix: return shape == Shape{layout.out, layout.in};
+        case ParameterKind::matrix:
+            return shape == Shape{layout.out, layout.in} && layout.kernel_height == 1 &&
+                   layout.kernel_width == 1;
         case ParameterKind::convolution:
             return shape == Shape{layout.out, layout.in, layout.kernel_height, layout.kernel_width};
         default: return false;
@@ -134,8 +136,11 @@ public:
             case ParameterKind::table:
             case ParameterKind::tensor:
                 loaded.tensor = CpuTensor<T>(s);
-                std::transform(values, values + count, loaded.tensor.data(),
-                               [](Accumulator<T> value) { return static_cast<T>(value); });
+                if constexpr (std::is_same_v<Accumulator<T>, float>)
+                    kernels::convert_from_float(count, values, loaded.tensor.data());
+                else
+                    std::transform(values, values + count, loaded.tensor.data(),
+                                   [](Accumulator<T> value) { return static_cast<T>(value); });
                 break;
         }
         contents_ = std::make_shared<const Contents>(std::move(loaded));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,8 +15,9 @@ namespace dalle2 {
 
 namespace detail {
 
-// h becomes (h + word)·odd for each word, which is one to one in both: one that differs always
-// tells, wherever it is. Eight sums at once, as one waits for itself.
+// h becomes the turned bits of (h + word)·odd for each word, which is one to one in both: one that
+// differs always tells, wherever it is. (Without turning, the top bits of two words could cancel:
+// signs.) Eight sums at once, as one waits for itself.
 inline std::uint64_t check_sum_of_piece(std::span<const std::byte> bytes) {
     constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;
     constexpr std::size_t chains = 8, word = sizeof(std::uint64_t), block = chains * word;
@@ -23,14 +25,15 @@ inline std::uint64_t check_sum_of_piece(std::span<const std::byte> bytes) {
     std::size_t at = 0;
     for (; at + block <= bytes.size(); at += block) {
         std::memcpy(words, bytes.data() + at, block);
-        for (std::size_t i = 0; i < chains; ++i) sums[i] = (sums[i] + words[i]) * odd;
+        for (std::size_t i = 0; i < chains; ++i)
+            sums[i] = std::rotl((sums[i] + words[i]) * odd, 29);
     }
     std::fill_n(words, chains, 0);
     if (at < bytes.size()) std::memcpy(words, bytes.data() + at, bytes.size() - at);
     std::uint64_t total = bytes.size();
     for (std::size_t i = 0; i < chains; ++i) {
-        sums[i] = (sums[i] + words[i]) * odd;
-        total = ((total ^ (total >> 29)) + sums[i]) * odd;
+        sums[i] = std::rotl((sums[i] + words[i]) * odd, 29);
+        total = std::rotl((total + sums[i]) * odd, 29);
     }
     return total ^ (total >> 32);
 }

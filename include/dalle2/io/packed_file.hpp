@@ -4,10 +4,13 @@
 //
 // It is a safetensors file whose metadata says "packed", with a text of JSON:
 //     {"version": 1, "shapes": {"w": [out, in] or [out, in, height, width], …}}
-// Each of these tensors is stored as one row of F32, BF16 or I8. Beside a weight w of I8 are
-// w_scale (F32) and w_sum (I32), one for each output. The last tensor, packed_checks (U64 [n, 2]),
-// has for each of the others a check sum of its bytes, and how many of its values are infinite or
-// not a number. The order is the same for every processor.
+// Each of these tensors is stored as one row of F32, BF16 or I8, in the order of PackedLayout.
+// Beside a weight w of I8 are w_scale (F32) and w_sum (I32), one for each output. The tensor
+// packed_checks (U64 [n, 2]) has a row for each other one, in the order of their bytes: a sum of
+// its bytes (check_sum.hpp), and how many of its values are infinite or not a number. All of this
+// is the same for every processor, and what changes it raises packed_version.
+//
+// The file must not be written to while a program uses it; a new one may take its name.
 #pragma once
 
 #include <algorithm>
@@ -69,7 +72,7 @@ std::vector<T> unpacked(const kernels::PackedLayout<T>& layout, const T* packed)
 
 }  // namespace detail
 
-// Such a file, mapped. To who knows nothing of packing it shows the tensors in their own order.
+// Such a file, mapped. To code that knows nothing of packing it shows tensors in their own order.
 class PackedFile {
 public:
     static bool is_one(const SafetensorsFile& file) {
@@ -100,8 +103,7 @@ public:
     }
     DType dtype(const std::string& name) const { return file_.dtype(name); }
 
-    // A copy where the tensor is packed. These three throw FormatError when its bytes are not those
-    // that were written.
+    // A copy where the tensor is packed. Throws FormatError as check.
     TensorView view(const std::string& name) const {
         TensorView view = checked_view(name);
         if (!shapes_.contains(name)) return view;
@@ -112,22 +114,28 @@ public:
         }
     }
     Array to_array(const std::string& name) const { return dalle2::to_array(view(name)); }
-    // A packed weight where it lies, for as long as anybody holds it. Nothing for other tensors,
-    // and where a foreign program has put it at a place from which kernels cannot read.
+    // A packed weight where it lies, for as long as anybody holds it; who takes it calls check.
+    // Nothing for other tensors, and where a foreign program has put it at a place from which
+    // kernels cannot read. Throws FormatError for scales of int8 that are no positive numbers.
     std::optional<kernels::AnyPackedWeights> packed(const std::string& name) const {
         if (!shapes_.contains(name)) return std::nullopt;
-        const TensorView view = checked_view(name);
+        const TensorView view = file_.view(name);
         if (reinterpret_cast<std::uintptr_t>(view.bytes.data()) % ArenaLayout::unit != 0)
             return std::nullopt;
         switch (view.dtype) {
             case DType::f32: return in_place<float>(name, view);
             case DType::bf16: return in_place<bfloat16>(name, view);
             default:
+                check_scales(to_array(int8_scale_name(name)),
+                             path().string() + ": the tensor " + int8_scale_name(name));
                 return kernels::Int8Weights(in_place<std::int8_t>(name, view),
                                             for_outputs<float>(name, int8_scale_name(name)),
                                             for_outputs<std::int32_t>(name, packed_sum_name(name)));
         }
     }
+
+    // Throws FormatError when the tensor's bytes are not those that were written.
+    void check(const std::string& name) const { (void)checked_view(name); }
 
     // How many values of the tensor are infinite or not a number.
     std::int64_t not_finite(const std::string& name) const {

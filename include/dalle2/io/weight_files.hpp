@@ -190,10 +190,13 @@ public:
         return file && file->is_packed(name);
     }
     // A weight in the order of the CPU engines, where it lies; nothing if the file has it in its
-    // own. Throws FormatError when it is damaged.
+    // own. Who takes it calls check, which throws FormatError when it is damaged.
     std::optional<kernels::AnyPackedWeights> packed(const std::string& name) const {
         const PackedFile* const file = packed_file_of(name);
         return file ? file->packed(name) : std::nullopt;
+    }
+    void check(const std::string& name) const {
+        if (const PackedFile* const file = packed_file_of(name)) file->check(name);
     }
     // How many values of the tensor the file itself says are infinite or not a number.
     std::int64_t not_finite(const std::string& name) const {

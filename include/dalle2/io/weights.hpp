@@ -145,8 +145,10 @@ void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nu
                           E::load_packed(parameter, weights, origin);
                       })
             if (const auto packed = file.packed(name);
-                packed && E::load_packed(parameter, *packed, origin))
+                packed && E::load_packed(parameter, *packed, origin)) {
+                file.check(name);
                 return detail::warn_of_bad_values(file.not_finite(name), name, file, warn);
+            }
         std::int64_t not_finite = 0;
         const auto values = [&] {
             Array all = file.to_array(name);

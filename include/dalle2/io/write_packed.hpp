@@ -35,8 +35,8 @@ inline bool is_table(const std::string& name) {
     return name.ends_with("embedding.weight") && name.find("embeddings.") != std::string::npos;
 }
 // Whether it is the weight of a linear layer or a convolution, as far as its name and shape tell.
-// (A mistake costs time when it is loaded, and is no error: who wants such a tensor in its own order
-// gets it.)
+// (A mistake costs time when it is loaded, and is no error: who wants such a tensor in its own
+// order gets it.)
 inline bool is_worth_packing(const std::string& name, const Shape& shape) {
     return (shape.size() == 4 || (shape.size() == 2 && !is_table(name))) && shape[0] > 1 &&
            element_count(shape) > 0;
@@ -178,7 +178,7 @@ private:
             add(bytes_of(kernels::pack_weights<bfloat16>(values.data(), layout.out, layout.in,
                                                          layout.kernel_height,
                                                          layout.kernel_width)),
-                not_finite);
+                not_finite + overflows(values));
         }
     }
     template <class Add>
@@ -203,7 +203,11 @@ private:
         std::vector<bfloat16> rounded(values.size());
         std::transform(values.begin(), values.end(), rounded.begin(),
                        [](float value) { return static_cast<bfloat16>(value); });
-        add(std::as_bytes(std::span(rounded)), not_finite);
+        add(std::as_bytes(std::span(rounded)), not_finite + overflows(values));
+    }
+    // What becomes infinite in bfloat16.
+    static std::int64_t overflows(const Array& values) {
+        return static_cast<std::int64_t>(count_overflows(values, DType::bf16));
     }
 
     const Source& source_;

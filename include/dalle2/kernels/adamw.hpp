@@ -24,12 +24,12 @@ double sum_of_squares(int64 n, const A* x) {
 template <class A>
 void adamw(const AdamwStep<A>& s, int64 n, const A* gradient, const AdamwState<A>& to) {
     for (int64 i = 0; i < n; ++i) {
-        const A g = gradient[i] * s.shorten;
+        const A g = gradient[i] * s.gradient_scale;
         A &m = to.first_moment[i], &v = to.second_moment[i], &value = to.value[i];
         m = s.beta1 * m + (1 - s.beta1) * g;
         v = s.beta2 * v + (1 - s.beta2) * g * g;
-        value = s.keep * value -
-                s.rate * (m * s.correction1) / (std::sqrt(v * s.correction2) + s.epsilon);
+        value = s.decay_factor * value -
+                s.learning_rate * (m * s.correction1) / (std::sqrt(v * s.correction2) + s.epsilon);
         to.average[i] = s.average_decay * to.average[i] + (1 - s.average_decay) * value;
     }
 }

@@ -7,13 +7,13 @@ namespace dalle2::kernels {
 // Loshchilov & Hutter 2019, algorithm 2.)
 template <class A>
 struct AdamwStep {
-    A rate;                      // the learning rate
-    A keep;                      // 1 - rate · weight decay
+    A learning_rate;
+    A decay_factor;              // 1 - learning rate · weight decay
     A beta1, beta2;              // of the moments
     A correction1, correction2;  // 1 / (1 - βᵗ)
     A epsilon;
-    A shorten;        // what the gradient is multiplied by, so that its norm is not too large
-    A average_decay;  // of the values' moving average
+    A gradient_scale;  // so that its norm is not too large
+    A average_decay;   // of the values' moving average
 };
 
 // Where it finds what it changes.

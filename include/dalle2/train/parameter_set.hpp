@@ -65,7 +65,8 @@ public:
     }
 
     // One step with the gradients collected, `step` counted from 1; returns their norm before
-    // clipping. A norm that is not finite changes nothing. Clears the gradients.
+    // clipping. A norm that is not finite changes nothing (nor does one beyond 1e19, whose square a
+    // float cannot hold). Clears the gradients.
     double optimize(std::int64_t step, double learning_rate, const OptimizerOptions& o) {
         const std::vector<Piece> pieces = pieces_with_gradients();
         const std::int64_t count = static_cast<std::int64_t>(pieces.size());
@@ -79,8 +80,12 @@ public:
         if (std::isfinite(norm)) {
             const double clip =
                 norm > o.largest_gradient_norm ? o.largest_gradient_norm / norm : 1.0;
+            const auto decayed = adamw_step(step, learning_rate, o.weight_decay, clip, o),
+                       kept = adamw_step(step, learning_rate, 0, clip, o);
             kernels::parallel_for(count, [&](std::int64_t i, int) {
-                update(pieces[static_cast<std::size_t>(i)], step, learning_rate, clip, o);
+                const Piece& piece = pieces[static_cast<std::size_t>(i)];
+                const bool decays = piece.entry->parameter.kind() != ParameterKind::vector;
+                update(piece, decays ? decayed : kept);
             });
             for (Entry& entry : entries_)
                 if (entry.parameter.has_gradient()) entry.parameter.changed();
@@ -106,29 +111,30 @@ private:
         return pieces;
     }
 
-    static void update(const Piece& piece, std::int64_t step, double learning_rate, double clip,
-                       const OptimizerOptions& o) {
-        using A = Accumulator<T>;
-        Entry& entry = *piece.entry;
+    using Real = Accumulator<T>;
+    static kernels::AdamwStep<Real> adamw_step(std::int64_t step, double learning_rate,
+                                               double weight_decay, double gradient_scale,
+                                               const OptimizerOptions& o) {
         const double steps = static_cast<double>(step);
-        const bool decays = entry.parameter.kind() != ParameterKind::vector;
-        kernels::adamw<A>(
-            {.rate = static_cast<A>(learning_rate),
-             .keep = static_cast<A>(decays ? 1 - learning_rate * o.weight_decay : 1.0),
-             .beta1 = static_cast<A>(o.beta1),
-             .beta2 = static_cast<A>(o.beta2),
-             .correction1 = static_cast<A>(1 / (1 - std::pow(o.beta1, steps))),
-             .correction2 = static_cast<A>(1 / (1 - std::pow(o.beta2, steps))),
-             .epsilon = static_cast<A>(o.epsilon),
-             .shorten = static_cast<A>(clip),
-             // A young average follows quickly, so that it forgets where training began.
-             .average_decay =
-                 static_cast<A>(std::min(o.average_decay, (1 + steps) / (10 + steps)))},
-            piece.count, entry.parameter.gradient().data() + piece.begin,
-            {.value = entry.parameter.mutable_values().data() + piece.begin,
-             .first_moment = entry.first_moment.data() + piece.begin,
-             .second_moment = entry.second_moment.data() + piece.begin,
-             .average = entry.average.data() + piece.begin});
+        return {.learning_rate = static_cast<Real>(learning_rate),
+                .decay_factor = static_cast<Real>(1 - learning_rate * weight_decay),
+                .beta1 = static_cast<Real>(o.beta1),
+                .beta2 = static_cast<Real>(o.beta2),
+                .correction1 = static_cast<Real>(1 / (1 - std::pow(o.beta1, steps))),
+                .correction2 = static_cast<Real>(1 / (1 - std::pow(o.beta2, steps))),
+                .epsilon = static_cast<Real>(o.epsilon),
+                .gradient_scale = static_cast<Real>(gradient_scale),
+                // A young average follows quickly, so that it forgets where training began.
+                .average_decay =
+                    static_cast<Real>(std::min(o.average_decay, (1 + steps) / (10 + steps)))};
+    }
+    static void update(const Piece& piece, const kernels::AdamwStep<Real>& step) {
+        Entry& entry = *piece.entry;
+        kernels::adamw<Real>(step, piece.count, entry.parameter.gradient().data() + piece.begin,
+                             {.value = entry.parameter.mutable_values().data() + piece.begin,
+                              .first_moment = entry.first_moment.data() + piece.begin,
+                              .second_moment = entry.second_moment.data() + piece.begin,
+                              .average = entry.average.data() + piece.begin});
     }
 
     std::vector<Entry> entries_;

@@ -21,11 +21,11 @@ double sum_of_squares(int64 n, const A* x) {
 template <class A>
 void adamw(const AdamwStep<A>& s, int64 n, const A* gradient, const AdamwState<A>& to) {
     for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA {
-        const vf g = load(gradient + i, left) * set1(s.shorten);
+        const vf g = load(gradient + i, left) * set1(s.gradient_scale);
         const vf m = fma(set1(s.beta1), load(to.first_moment + i, left), set1(1 - s.beta1) * g);
         const vf v = fma(set1(s.beta2), load(to.second_moment + i, left), set1(1 - s.beta2) * g * g);
-        const vf change = m * set1(s.rate * s.correction1) / (sqrt(v * set1(s.correction2)) + set1(s.epsilon));
-        const vf value = set1(s.keep) * load(to.value + i, left) - change;
+        const vf change = m * set1(s.learning_rate * s.correction1) / (sqrt(v * set1(s.correction2)) + set1(s.epsilon));
+        const vf value = set1(s.decay_factor) * load(to.value + i, left) - change;
         const vf average = fma(set1(s.average_decay), load(to.average + i, left), set1(1 - s.average_decay) * value);
         store(to.first_moment + i, m, left);
         store(to.second_moment + i, v, left);
