@@ -114,7 +114,7 @@ inline Array read_npy(const std::filesystem::path& path, std::uint64_t limit = 1
         static_cast<std::int64_t>(bytes.size() - data))
         fail("does not have as many numbers as its shape " + to_string(shape));
     Array array = make_array(shape);
-    std::memcpy(array.data(), bytes.data() + data, bytes.size() - data);
+    if (array.size() > 0) std::memcpy(array.data(), bytes.data() + data, bytes.size() - data);
     return array;
 }
 

@@ -112,7 +112,7 @@ template <class Stored>
 void convert_to_float(std::span<const std::byte> bytes, float* values) {
     const std::size_t count = bytes.size() / sizeof(Stored);
     if constexpr (std::is_same_v<Stored, float>) {
-        std::memcpy(values, bytes.data(), count * sizeof(float));
+        if (count > 0) std::memcpy(values, bytes.data(), count * sizeof(float));
         return;
     }
     for (std::size_t i = 0; i < count; ++i) {
