@@ -21,7 +21,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -55,19 +54,18 @@ kernels::PackedLayout<T> packed_layout(const Shape& shape) {
     return {shape[0], shape[1], convolution ? shape[2] : 1, convolution ? shape[3] : 1};
 }
 
-// The elements in the order of their shape.
+// Writes the elements in the order of their shape.
 template <class T>
-std::vector<T> unpacked(const kernels::PackedLayout<T>& layout, const T* packed) {
+void unpack(const kernels::PackedLayout<T>& layout, const std::byte* packed, std::byte* to) {
     const std::int64_t row = layout.in * layout.kernel_height * layout.kernel_width;
-    std::vector<T> values(static_cast<std::size_t>(layout.out * row));
+    constexpr std::int64_t size = sizeof(T);
     kernels::parallel_for(layout.out, [&](std::int64_t o, int) {
-        T* to = values.data() + o * row;
+        std::byte* next = to + o * row * size;
         for (std::int64_t i = 0; i < layout.in; ++i)
             for (std::int64_t y = 0; y < layout.kernel_height; ++y)
-                for (std::int64_t x = 0; x < layout.kernel_width; ++x)
-                    *to++ = packed[layout.index(o, i, y, x)];
+                for (std::int64_t x = 0; x < layout.kernel_width; ++x, next += size)
+                    std::memcpy(next, packed + layout.index(o, i, y, x) * size, sizeof(T));
     });
-    return values;
 }
 
 }  // namespace detail
@@ -81,8 +79,9 @@ public:
 
     // Throws FormatError for a file of another version and one that contradicts itself.
     explicit PackedFile(SafetensorsFile file) : file_(std::move(file)) {
-        read_shapes();
+        const Json shapes = read_shapes();
         read_checks();
+        for (const auto& [name, extents] : shapes.items()) add_packed(name, shape_of(extents));
         file_.prefer_large_pages();
     }
 
@@ -94,31 +93,40 @@ public:
         return names;
     }
     bool contains(const std::string& name) const {
-        return name != packed_checks_name && !sums_.contains(name) && file_.contains(name);
+        const auto found = parts_.find(name);
+        return found != parts_.end() && !found->second.belongs_to_one;
     }
-    bool is_packed(const std::string& name) const { return shapes_.contains(name); }
+    bool is_packed(const std::string& name) const {
+        const auto found = parts_.find(name);
+        return found != parts_.end() && !found->second.packed.empty();
+    }
     const Shape& shape(const std::string& name) const {
-        const auto found = shapes_.find(name);
-        return found == shapes_.end() ? file_.shape(name) : found->second;
+        return is_packed(name) ? parts_.at(name).packed : file_.shape(name);
     }
     DType dtype(const std::string& name) const { return file_.dtype(name); }
 
     // A copy where the tensor is packed. Throws FormatError as check.
     TensorView view(const std::string& name) const {
-        TensorView view = checked_view(name);
-        if (!shapes_.contains(name)) return view;
-        switch (view.dtype) {
-            case DType::f32: return unpacked_view<float>(name, view);
-            case DType::bf16: return unpacked_view<bfloat16>(name, view);
-            default: return unpacked_view<std::int8_t>(name, view);
-        }
+        const TensorView stored = checked_view(name);
+        if (!is_packed(name)) return stored;
+        const Shape& wanted = shape(name);
+        const auto bytes = std::make_shared<std::vector<std::byte>>(
+            static_cast<std::size_t>(element_count(wanted)) * size_of(stored.dtype));
+        const std::byte* const packed = stored.bytes.data();
+        if (stored.dtype == DType::f32)
+            detail::unpack(detail::packed_layout<float>(wanted), packed, bytes->data());
+        else if (stored.dtype == DType::bf16)
+            detail::unpack(detail::packed_layout<bfloat16>(wanted), packed, bytes->data());
+        else
+            detail::unpack(detail::packed_layout<std::int8_t>(wanted), packed, bytes->data());
+        return {stored.dtype, wanted, *bytes, bytes};
     }
     Array to_array(const std::string& name) const { return dalle2::to_array(view(name)); }
     // A packed weight where it lies, for as long as anybody holds it; who takes it calls check.
     // Nothing for other tensors, and where a foreign program has put it at a place from which
     // kernels cannot read. Throws FormatError for scales of int8 that are no positive numbers.
     std::optional<kernels::AnyPackedWeights> packed(const std::string& name) const {
-        if (!shapes_.contains(name)) return std::nullopt;
+        if (!is_packed(name)) return std::nullopt;
         const TensorView view = file_.view(name);
         if (reinterpret_cast<std::uintptr_t>(view.bytes.data()) % ArenaLayout::unit != 0)
             return std::nullopt;
@@ -139,32 +147,34 @@ public:
 
     // How many values of the tensor are infinite or not a number.
     std::int64_t not_finite(const std::string& name) const {
-        return static_cast<std::int64_t>(checks_.at(name).not_finite);
+        return static_cast<std::int64_t>(parts_.at(name).not_finite);
     }
     void forget(const std::string& name) const { file_.forget(name); }
 
 private:
-    struct Check {
-        std::uint64_t sum, not_finite;
+    // What is known of a tensor besides its header.
+    struct Part {
+        std::uint64_t check_sum = 0, not_finite = 0;
+        Shape packed = {};            // its own shape, of a packed one
+        bool belongs_to_one = false;  // w_sum
     };
 
     [[noreturn]] void fail(const std::string& what) const {
         throw FormatError(path().string() + ": " + what);
     }
 
-    void read_shapes() {
+    Json read_shapes() const {
         const Json packed = parse_json(metadata().at(packed_metadata_key),
                                        path().string() + ", \"packed\" in its metadata");
         const Json& version = value_at(packed, "version");
-        if (version != packed_version)
+        if (!version.is_number_integer() || version.get<std::int64_t>() != packed_version)
             fail("weights packed by another version of this library (" +
                  version.dump().substr(0, 20) + ", this one reads " +
                  std::to_string(packed_version) +
                  "); make the file anew with `dalle2 convert --packed`");
         const Json& shapes = value_at(packed, "shapes");
         if (!shapes.is_object()) fail("no \"shapes\" in \"packed\" of its metadata");
-        for (const auto& [name, extents] : shapes.items()) shapes_.emplace(name, shape_of(extents));
-        for (const auto& [name, shape] : shapes_) check_packed(name, shape);
+        return shapes;
     }
     static Shape shape_of(const Json& extents) {
         Shape shape;
@@ -174,7 +184,7 @@ private:
         return shape;
     }
 
-    void check_packed(const std::string& name, const Shape& shape) {
+    void add_packed(const std::string& name, const Shape& shape) {
         constexpr std::int64_t most = std::int64_t{1} << 40;  // padded, a few times as many
         std::int64_t count = 1;
         for (const std::int64_t extent : shape)
@@ -182,7 +192,8 @@ private:
         if ((shape.size() != 2 && shape.size() != 4) || count > most)
             fail("the packed tensor " + name + " is said to be " + to_string(shape) +
                  "; expected two or four extents");
-        if (!file_.contains(name)) fail("the packed tensor " + name + " is not there");
+        const auto found = parts_.find(name);
+        if (found == parts_.end()) fail("the packed tensor " + name + " is not there");
         const DType dtype = file_.dtype(name);
         const Shape stored = {dtype == DType::f32 ? detail::packed_layout<float>(shape).size()
                               : dtype == DType::bf16
@@ -192,10 +203,11 @@ private:
             fail("the packed tensor " + name + " is " + std::string(to_string(dtype)) +
                  "; expected F32, BF16 or I8");
         check_stored(name, dtype, stored);
+        found->second.packed = shape;
         if (dtype != DType::i8) return;
         check_stored(int8_scale_name(name), DType::f32, {shape[0]});
         check_stored(packed_sum_name(name), DType::i32, {shape[0]});
-        sums_.emplace(packed_sum_name(name));
+        parts_.at(packed_sum_name(name)).belongs_to_one = true;
     }
     void check_stored(const std::string& name, DType dtype, const Shape& shape) const {
         if (!file_.contains(name)) fail("the tensor " + name + " is not there");
@@ -211,17 +223,19 @@ private:
         check_stored(packed_checks_name, DType::u64, {static_cast<std::int64_t>(names.size()), 2});
         const TensorView view = file_.view(packed_checks_name);
         for (std::size_t i = 0; i < names.size(); ++i) {
-            Check check;
-            static_assert(sizeof check == 2 * sizeof(std::uint64_t));
-            std::memcpy(&check, view.bytes.data() + i * sizeof check, sizeof check);
-            checks_.emplace(names[i], check);
+            std::uint64_t row[2];
+            std::memcpy(row, view.bytes.data() + i * sizeof row, sizeof row);
+            Part& part = parts_[names[i]];
+            part.check_sum = row[0];
+            part.not_finite = row[1];
         }
     }
 
     // As it is stored.
     TensorView checked_view(const std::string& name) const {
         TensorView view = file_.view(name);
-        if (check_sum(view.bytes) != checks_.at(name).sum)
+        const auto part = parts_.find(name);
+        if (part == parts_.end() || check_sum(view.bytes) != part->second.check_sum)
             fail("the tensor " + name +
                  " is damaged: its bytes are not those that were written; make the file anew with "
                  "`dalle2 convert --packed`");
@@ -230,7 +244,7 @@ private:
 
     template <class T>
     kernels::PackedWeights<T> in_place(const std::string& name, const TensorView& view) const {
-        return {detail::packed_layout<T>(shapes_.at(name)),
+        return {detail::packed_layout<T>(shape(name)),
                 std::shared_ptr<const T>(file_.mapping(),
                                          reinterpret_cast<const T*>(view.bytes.data()))};
     }
@@ -239,26 +253,15 @@ private:
                                           const std::string& name) const {
         const BufferPool::Outside outside;  // it stays
         const TensorView view = checked_view(name);
-        const auto layout = detail::packed_layout<std::int8_t>(shapes_.at(weight));
+        const auto layout = detail::packed_layout<std::int8_t>(shape(weight));
         kernels::AlignedBuffer<T> values(layout.panels() * kernels::panel_width);
         std::fill_n(values.get(), layout.panels() * kernels::panel_width, T(0));
         std::memcpy(values.get(), view.bytes.data(), view.bytes.size());
         return values;
     }
-    template <class T>
-    TensorView unpacked_view(const std::string& name, const TensorView& view) const {
-        const Shape& shape = shapes_.at(name);
-        std::vector<T> packed(view.bytes.size() / sizeof(T));
-        std::memcpy(static_cast<void*>(packed.data()), view.bytes.data(), view.bytes.size());
-        const auto values = std::make_shared<const std::vector<T>>(
-            detail::unpacked(detail::packed_layout<T>(shape), packed.data()));
-        return {view.dtype, shape, std::as_bytes(std::span(*values)), values};
-    }
 
     SafetensorsFile file_;
-    std::map<std::string, Shape> shapes_;
-    std::set<std::string> sums_;  // the names of w_sum
-    std::map<std::string, Check> checks_;
+    std::map<std::string, Part> parts_;  // of every tensor but the checks
 };
 
 }  // namespace dalle2

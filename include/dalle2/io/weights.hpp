@@ -113,6 +113,43 @@ private:
     Array scales_ = make_array({0});
 };
 
+// Loads one parameter of a module. (Not in load_weights, which is compiled for every module.)
+template <Engine E>
+void load_parameter(typename E::Parameter& parameter, const std::string& name,
+                    const WeightFiles& file, const Warn& warn) {
+    using Precision = WeightOrigin::Precision;
+    const WeightOrigin origin = {.name = name,
+                                 .precision = file.is_int8(name)     ? Precision::int8
+                                              : file.made_for_int8() ? Precision::other
+                                                                     : Precision::undecided};
+    if constexpr (requires(const kernels::AnyPackedWeights& weights) {
+                      E::load_packed(parameter, weights, origin);
+                  })
+        if (const auto packed = file.packed(name);
+            packed && E::load_packed(parameter, *packed, origin)) {
+            file.check(name);
+            return warn_of_bad_values(file.not_finite(name), name, file, warn);
+        }
+    std::int64_t not_finite = 0;
+    const auto values = [&] {
+        Array all = file.to_array(name);
+        not_finite = count_not_finite(static_cast<std::int64_t>(all.size()), all.data());
+        return all;
+    };
+    using Rows = TensorRows;
+    // (Those that want to know the origin first: an engine has also what it inherits.)
+    if constexpr (requires(const Rows& rows) { E::load_rows(parameter, rows, origin); })
+        not_finite = E::load_rows(parameter, Rows(file, name), origin);
+    else if constexpr (requires(const Array& all) { E::load(parameter, all, origin); })
+        E::load(parameter, values(), origin);
+    else if constexpr (requires(const Rows& rows) { E::load_rows(parameter, rows); })
+        not_finite = E::load_rows(parameter, Rows(file, name));
+    else
+        E::load(parameter, values());
+    warn_of_bad_values(not_finite, name, file, warn);
+    file.forget(name);
+}
+
 }  // namespace detail
 
 // Throws one FormatError that names the tensors which are missing, unknown or misshapen, unless
@@ -136,37 +173,7 @@ void load_weights(Module& module, const WeightFiles& file, const Warn& warn = nu
     std::optional<BufferPool::Together> together;
     if (elements >= large) together.emplace();
     for_each_parameter(module, [&](const std::string& name, auto& parameter) {
-        using Precision = WeightOrigin::Precision;
-        const WeightOrigin origin = {.name = name,
-                                     .precision = file.is_int8(name)     ? Precision::int8
-                                                  : file.made_for_int8() ? Precision::other
-                                                                         : Precision::undecided};
-        if constexpr (requires(const kernels::AnyPackedWeights& weights) {
-                          E::load_packed(parameter, weights, origin);
-                      })
-            if (const auto packed = file.packed(name);
-                packed && E::load_packed(parameter, *packed, origin)) {
-                file.check(name);
-                return detail::warn_of_bad_values(file.not_finite(name), name, file, warn);
-            }
-        std::int64_t not_finite = 0;
-        const auto values = [&] {
-            Array all = file.to_array(name);
-            not_finite = count_not_finite(static_cast<std::int64_t>(all.size()), all.data());
-            return all;
-        };
-        using Rows = detail::TensorRows;
-        // (Those that want to know the origin first: an engine has also what it inherits.)
-        if constexpr (requires(const Rows& rows) { E::load_rows(parameter, rows, origin); })
-            not_finite = E::load_rows(parameter, Rows(file, name), origin);
-        else if constexpr (requires(const Array& all) { E::load(parameter, all, origin); })
-            E::load(parameter, values(), origin);
-        else if constexpr (requires(const Rows& rows) { E::load_rows(parameter, rows); })
-            not_finite = E::load_rows(parameter, Rows(file, name));
-        else
-            E::load(parameter, values());
-        detail::warn_of_bad_values(not_finite, name, file, warn);
-        file.forget(name);
+        detail::load_parameter<E>(parameter, name, file, warn);
     });
 }
 
