@@ -55,6 +55,23 @@ inline __m256i cvtneps_pbh(simde__m512 a) {
     return map<__m256i, std::uint16_t, float>(a, narrowed);
 }
 
+// The second in the lower half.
+inline simde__m512i cvtne2ps_pbh(simde__m512 a, simde__m512 b) {
+    const auto high = elements<float>(a), low = elements<float>(b);
+    std::array<std::uint16_t, 32> to{};
+    for (std::size_t i = 0; i < 16; ++i) {
+        to[i] = narrowed(low[i]);
+        to[16 + i] = narrowed(high[i]);
+    }
+    return vector_of<simde__m512i>(to);
+}
+inline simde__m512i permutexvar_epi16(simde__m512i places, simde__m512i a) {
+    const auto from = elements<std::uint16_t>(a), place = elements<std::uint16_t>(places);
+    std::array<std::uint16_t, 32> to{};
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[place[i] % 32];
+    return vector_of<simde__m512i>(to);
+}
+
 inline __m256i cvtepi32_epi16(simde__m512i a) {
     return map<__m256i, std::int16_t, std::int32_t>(
         a, [](std::int32_t v) { return static_cast<std::int16_t>(v); });
@@ -224,6 +241,7 @@ inline void tile_dpbusd(int sums, int x, int w) {
 #undef _tile_dpbf16ps
 #undef _tile_dpbusd
 #undef _tile_loadd
+#undef _tile_stream_loadd
 #undef _tile_stored
 #undef _tile_zero
 #define _tile_dpbf16ps(sums, x, w) emulated::tile_dpbf16ps(sums, x, w)
@@ -232,6 +250,7 @@ inline void tile_dpbusd(int sums, int x, int w) {
 #define _tile_loadd(tile, base, stride) emulated::tile_load(tile, base, stride)
 #define _tile_release() emulated::tile_release()
 #define _tile_stored(tile, base, stride) emulated::tile_store(tile, base, stride)
+#define _tile_stream_loadd(tile, base, stride) emulated::tile_load(tile, base, stride)
 #define _tile_zero(tile) emulated::tile_zero(tile)
 #undef _mm256_dpbusd_avx_epi32
 #undef _mm256_mask_storeu_epi16
@@ -240,6 +259,7 @@ inline void tile_dpbusd(int sums, int x, int w) {
 #undef _mm512_cvtepi32_epi8
 #undef _mm512_cvtepi32_ps
 #undef _mm512_cvtepu16_epi32
+#undef _mm512_cvtne2ps_pbh
 #undef _mm512_cvtneps_pbh
 #undef _mm512_cvttps_epi32
 #undef _mm512_dpbf16_ps
@@ -247,11 +267,13 @@ inline void tile_dpbusd(int sums, int x, int w) {
 #undef _mm512_madd_epi16
 #undef _mm512_mask_storeu_ps
 #undef _mm512_maskz_loadu_ps
+#undef _mm512_permutexvar_epi16
 #undef _mm512_reduce_add_ps
 #undef _mm512_reduce_max_ps
 #undef _mm512_roundscale_ps
 #undef _mm512_scalef_ps
 #undef _mm512_shuffle_f32x4
+#undef _mm512_stream_ps
 #define _mm256_dpbusd_avx_epi32(sums, a, b) emulated::dpbusd(sums, a, b)
 #define _mm256_mask_storeu_epi16(p, mask, a) emulated::store_some<std::uint16_t>(p, mask, a)
 #define _mm256_maskz_loadu_epi16(mask, p) emulated::load_some<std::uint16_t, __m256i>(mask, p)
@@ -259,6 +281,7 @@ inline void tile_dpbusd(int sums, int x, int w) {
 #define _mm512_cvtepi32_epi8(a) emulated::cvtepi32_epi8(a)
 #define _mm512_cvtepi32_ps(a) emulated::cvtepi32_ps(a)
 #define _mm512_cvtepu16_epi32(a) emulated::cvtepu16_epi32(a)
+#define _mm512_cvtne2ps_pbh(a, b) (__m512bh) emulated::cvtne2ps_pbh(a, b)
 #define _mm512_cvtneps_pbh(a) emulated::cvtneps_pbh(a)
 #define _mm512_cvttps_epi32(a) emulated::cvttps_epi32(a)
 #define _mm512_dpbf16_ps(sums, a, b) emulated::dpbf16(sums, (simde__m512i)(a), (simde__m512i)(b))
@@ -266,8 +289,10 @@ inline void tile_dpbusd(int sums, int x, int w) {
 #define _mm512_madd_epi16(a, b) emulated::madd_epi16(a, b)
 #define _mm512_mask_storeu_ps(p, mask, a) emulated::store_some<float>(p, mask, a)
 #define _mm512_maskz_loadu_ps(mask, p) emulated::load_some<float, simde__m512>(mask, p)
+#define _mm512_permutexvar_epi16(places, a) emulated::permutexvar_epi16(places, a)
 #define _mm512_reduce_add_ps(a) emulated::reduce_add(a)
 #define _mm512_reduce_max_ps(a) emulated::reduce_max(a)
 #define _mm512_roundscale_ps(a, mode) emulated::round_to_integer(a)
 #define _mm512_scalef_ps(a, powers) emulated::scalef(a, powers)
 #define _mm512_shuffle_f32x4(a, b, choice) emulated::shuffle_quarters(a, b, choice)
+#define _mm512_stream_ps(p, a) _mm512_storeu_ps(p, a)
