@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <random>
 #include <set>
 #include <span>
 #include <string>
@@ -21,23 +20,16 @@
 #include <dalle2/io/weights.hpp>
 #include <dalle2/nn/layers.hpp>
 
+#include "normal_values.hpp"
 #include "temporary_folder.hpp"
 
 using namespace dalle2;
 
 namespace {
 
-Array normals(const Shape& shape, unsigned seed) {
-    std::mt19937 generator(seed);
-    std::normal_distribution<float> normal;
-    Array x = make_array(shape);
-    for (float& value : x) value = normal(generator);
-    return x;
-}
-
 void write_two_weights(const TemporaryFolder& folder) {
-    write_safetensors(folder / "source.safetensors",
-                      {{"weight", normals({6, 5, 3, 3}, 1)}, {"bias", normals({6}, 2)}});
+    write_safetensors(folder / "source.safetensors", {{"weight", normal_values({6, 5, 3, 3}, 1)},
+                                                      {"bias", normal_values({6}, 2)}});
 }
 WeightFiles two_weights(const TemporaryFolder& folder) {
     return WeightFiles(folder / "source.safetensors");
@@ -114,12 +106,12 @@ TEST_CASE("a weight of int8 is its whole numbers times their scales") {
 
 TEST_CASE("each row of a weight of int8 has its own scale, for every engine") {
     const TemporaryFolder folder;
-    const Array weight = normals({35, 70}, 1);
+    const Array weight = normal_values({35, 70}, 1);
     Array scaled = weight;
     for (std::int64_t o = 0; o < 35; ++o)
         for (std::int64_t i = 0; i < 70; ++i) scaled(o, i) *= static_cast<float>(o + 1);
     write_safetensors(folder / "source.safetensors",
-                      {{"weight", scaled}, {"bias", normals({35}, 2)}});
+                      {{"weight", scaled}, {"bias", normal_values({35}, 2)}});
     convert_weights(two_weights(folder), folder.path(), "int8",
                     {.int8 = std::set<std::string>{"weight"}});
     const WeightFiles files(folder / "int8.safetensors");
@@ -142,12 +134,13 @@ TEST_CASE("each row of a weight of int8 has its own scale, for every engine") {
 
 TEST_CASE("of weights that nobody measured those of a network's blocks become int8") {
     const TemporaryFolder folder;
-    Array first = normals({128, 64}, 1);
+    Array first = normal_values({128, 64}, 1);
     const auto load = [&] {
-        write_safetensors(folder / "model.safetensors", {{"blocks.0.weight", first},
-                                                         {"blocks.0.bias", normals({128}, 2)},
-                                                         {"last.weight", normals({128, 128}, 3)},
-                                                         {"last.bias", normals({128}, 4)}});
+        write_safetensors(folder / "model.safetensors",
+                          {{"blocks.0.weight", first},
+                           {"blocks.0.bias", normal_values({128}, 2)},
+                           {"last.weight", normal_values({128, 128}, 3)},
+                           {"last.bias", normal_values({128}, 4)}});
         Two<Cpu<std::int8_t>> two;
         std::string warnings;
         load_weights<Cpu<std::int8_t>>(two, WeightFiles(folder / "model.safetensors"),
@@ -282,7 +275,7 @@ TEST_CASE("a file made for int8 says so even where no weight is") {
 
 TEST_CASE("weights that are not finite cannot become int8") {
     const TemporaryFolder folder;
-    Array weight = normals({3, 4}, 1);
+    Array weight = normal_values({3, 4}, 1);
     weight(1, 2) = std::numeric_limits<float>::infinity();
     write_safetensors(folder / "source.safetensors", {{"weight", weight}});
     CHECK_THROWS_AS(convert_weights(two_weights(folder), folder.path(), "int8",

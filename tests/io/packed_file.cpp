@@ -28,19 +28,12 @@
 #include <dalle2/kernels/isa.hpp>
 #include <dalle2/nn/layers.hpp>
 
+#include "normal_values.hpp"
 #include "temporary_folder.hpp"
 
 using namespace dalle2;
 
 namespace {
-
-Array normal_values(const Shape& shape, unsigned seed) {
-    std::mt19937 generator(seed);
-    std::normal_distribution<float> normal;
-    Array x = make_array(shape);
-    for (float& value : x) value = normal(generator);
-    return x;
-}
 
 // A convolution and a linear layer of odd sizes, and a table.
 template <Engine E>
