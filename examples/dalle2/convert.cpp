@@ -97,11 +97,7 @@ public:
         : settings_(settings), stop_(stop) {
         options_.dtype =
             dtype_of(settings.int8 && settings.dtype == "keep" ? "bfloat16" : settings.dtype);
-        if (settings.packed && options_.dtype && *options_.dtype != dalle2::DType::bf16 &&
-            *options_.dtype != dalle2::DType::f32)
-            throw dalle2::ConfigError(
-                "--packed is for the types by which engines multiply, and --dtype is " +
-                settings.dtype + "; expected bfloat16 or float32");
+        if (settings.packed && options_.dtype) dalle2::check_packed_dtype(*options_.dtype);
         options_.max_shard_size = size_of_text(settings.max_shard_size);
         options_.variant = settings.as_variant;
         options_.warn = [this](const std::string& text) {

@@ -28,6 +28,14 @@
 
 namespace dalle2 {
 
+// Throws ConfigError for a type by which no engine multiplies: for who wants to know before work
+// that takes minutes.
+inline void check_packed_dtype(DType dtype) {
+    if (dtype != DType::bf16 && dtype != DType::f32)
+        throw ConfigError("weights cannot be packed as " + std::string(to_string(dtype)) +
+                          ", by which no engine multiplies; expected BF16 or F32");
+}
+
 namespace detail {
 
 // Whether a tensor is a table of embeddings: those look like the weights of a linear layer.
@@ -49,9 +57,7 @@ class PackedWriter {
 public:
     PackedWriter(const Source& source, const ConvertOptions& options)
         : source_(source), options_(options), dtype_(options.dtype.value_or(DType::bf16)) {
-        if (dtype_ != DType::bf16 && dtype_ != DType::f32)
-            throw ConfigError("weights cannot be packed as " + std::string(to_string(dtype_)) +
-                              ", by which no engine multiplies; expected BF16 or F32");
+        check_packed_dtype(dtype_);
         if (options.max_shard_size > 0)
             throw ConfigError("packed weights are one file for each network; expected no limit");
         // Those that are used where they lie come first: each of them is whole lines of a cache.
