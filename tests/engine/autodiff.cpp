@@ -104,6 +104,12 @@ TEST_CASE("the gradients of linear layers are right") {
         check_gradients([](auto& t, auto& p) { return E::linear(t[0], p[0], nullptr, &t[1]); },
                         {draw.tensor(x), draw.tensor(result)},
                         {draw.parameter({out, in}, ParameterKind::matrix)});
+        check_gradients(
+            [](auto& t, auto& p) {
+                return E::linear(t[0], p[0], nullptr, &t[1], Activation::gelu);
+            },
+            {draw.tensor(x), draw.tensor(result)},
+            {draw.parameter({out, in}, ParameterKind::matrix)});
     }
 }
 

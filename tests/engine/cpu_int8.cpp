@@ -81,6 +81,14 @@ TEST_CASE("linear layers of any size keep 30 dB in int8") {
     }
 }
 
+TEST_CASE("an activation on the way of an int8 layer is the same as one after it") {
+    const auto w = parameter_of<Int8>(normals({130, 67}, 2), ParameterKind::matrix);
+    const auto x = Int8::from_array(normals({37, 67}, 1));
+    for (const Activation activation : {Activation::gelu, Activation::quick_gelu})
+        CHECK(Int8::to_array(Int8::linear(x, w, nullptr, nullptr, activation)) ==
+              Int8::to_array(Int8::activate(Int8::linear(x, w, nullptr), activation)));
+}
+
 TEST_CASE("rows of very different sizes each keep their digits") {
     Array x = normals({3, 96}, 1);
     for (std::size_t i = 0; i < 96; ++i) {

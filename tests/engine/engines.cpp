@@ -90,6 +90,15 @@ TEST_CASE_TEMPLATE("linear is as in the reference", E, ENGINES) {
         const typename E::Tensor added = E::from_array(residual);
         check_close<E>(E::linear(E::from_array(x), weight, &bias, &added),
                        Reference::linear(x, reference_weight, &reference_bias, &residual));
+        // An activation on the way is the same as one after it, to the bit.
+        for (const Activation activation :
+             {Activation::silu, Activation::gelu, Activation::quick_gelu}) {
+            const auto y = E::linear(E::from_array(x), weight, &bias, &added, activation);
+            check_close<E>(
+                y, Reference::linear(x, reference_weight, &reference_bias, &residual, activation));
+            check_equal<E>(y, E::to_array(E::activate(
+                                  E::linear(E::from_array(x), weight, &bias, &added), activation)));
+        }
     }
 }
 
@@ -280,6 +289,11 @@ TEST_CASE_TEMPLATE("operations that move data change no bit", E, ENGINES) {
                    Reference::concatenate({x, y, x}, 1));
     check_equal<E>(E::concatenate({tx, tx}, -1), Reference::concatenate({x, x}, -1));
     check_equal<E>(E::concatenate({tx, tx}, 0), Reference::concatenate({x, x}, 0));
+    // So much that it goes past the caches, where there is such a way; and runs that are no lines.
+    const Array large = draw.array({67001, 64}), odd = draw.array({67001, 65});
+    for (const auto& [first, second] : {std::pair(&large, &large), std::pair(&odd, &large)})
+        check_equal<E>(E::concatenate({E::from_array(*first), E::from_array(*second)}, -1),
+                       Reference::concatenate({*first, *second}, -1));
     check_equal<E>(E::slice(tx, 1, 1, 4), Reference::slice(x, 1, 1, 4));
     check_equal<E>(E::slice(tx, -1, 6, 7), Reference::slice(x, -1, 6, 7));
     check_equal<E>(E::slice(tx, 0, 1, 2), Reference::slice(x, 0, 1, 2));

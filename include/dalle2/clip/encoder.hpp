@@ -62,7 +62,7 @@ struct ClipMlp {
 
     typename E::Tensor operator()(const typename E::Tensor& x,
                                   const typename E::Tensor& residual) const {
-        return fc2(E::activate(fc1(x), activation), &residual);
+        return fc2(fc1(x, activation), &residual);
     }
 
     template <class Self, class Visitor>

@@ -57,8 +57,9 @@ struct Autodiff {
     }
 
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Tensor* added = nullptr) {
-        if (added) return plus<Autodiff>(linear(x, weight, bias), added);
+                         const Tensor* added = nullptr, Activation activation = Activation::none) {
+        if (added || activation != Activation::none)
+            return plus<Autodiff>(linear(x, weight, bias), added, activation);
         Value y = Base::linear(x.value, weight.packed(), kept(bias));
         return record(std::move(y), [x, weight, bias = copied(bias)](const Value& dy) {
             const std::int64_t out = weight.shape()[0], in = weight.shape()[1];

@@ -59,10 +59,10 @@ concept Engine =
         // The parameter as a tensor: of kind `tensor` or `vector`.
         { E::value(p) } -> std::same_as<typename E::Tensor>;
 
-        // x [..., in] · weightᵀ + bias + added → [..., out]. The bias may be null, and so may what
-        // is added, which has the shape of the result: a residual costs less there than in a
-        // pass of its own.
-        { E::linear(x, p, &p, &x) } -> std::same_as<typename E::Tensor>;
+        // activation(x [..., in] · weightᵀ + bias + added) → [..., out]. The bias may be null, and
+        // so may what is added, which has the shape of the result: a residual costs less there than
+        // in a pass of its own, as does an activation.
+        { E::linear(x, p, &p, &x, Activation::none) } -> std::same_as<typename E::Tensor>;
         // x [batch, height, width, in] → [batch, height', width', out]. What is added (or null) has
         // that shape, or is a vector for each picture: [batch, out].
         { E::conv2d(x, p, &p, Conv2dOptions{}, &x) } -> std::same_as<typename E::Tensor>;

@@ -71,8 +71,8 @@ struct Cpu {
     }
 
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Tensor* added = nullptr) {
-        return linear_with(weight.packed(), x, weight.shape(), bias, added);
+                         const Tensor* added = nullptr, Activation activation = Activation::none) {
+        return linear_with(weight.packed(), x, weight.shape(), bias, added, activation);
     }
 
     static kernels::Conv2dShape conv2d_shape(const Shape& x, const Shape& weight,
@@ -288,7 +288,7 @@ protected:
     // With weights as their kernels take them; `weight` is their shape.
     template <class Weights>
     static Tensor linear_with(const Weights& weights, const Tensor& x, const Shape& weight,
-                              const Parameter* bias, const Tensor* added) {
+                              const Parameter* bias, const Tensor* added, Activation activation) {
         const auto profiled = profile([&] {
             return cost_with<Weights>(
                 operations::linear(x.shape(), weight, shape_or_null(bias), shape_or_null(added)));
@@ -300,7 +300,7 @@ protected:
         if (added) check_added("linear", shape, added->shape());
         Tensor y(shape);
         kernels::linear(x.rows(), x.data(), weights, bias ? bias->vector() : nullptr, y.data(),
-                        added_to(y, added));
+                        added_to(y, added), activation);
         return y;
     }
     // `method` is what kernels::conv2d takes besides for some weights.

@@ -147,9 +147,10 @@ struct Cpu<std::int8_t> : Cpu<bfloat16> {
     }
 
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Tensor* added = nullptr) {
-        return weight.is_int8() ? linear_with(weight.int8(), x, weight.shape(), bias, added)
-                                : Cpu<bfloat16>::linear(x, weight, bias, added);
+                         const Tensor* added = nullptr, Activation activation = Activation::none) {
+        return weight.is_int8()
+                   ? linear_with(weight.int8(), x, weight.shape(), bias, added, activation)
+                   : Cpu<bfloat16>::linear(x, weight, bias, added, activation);
     }
     static Tensor conv2d(const Tensor& x, const Parameter& weight, const Parameter* bias,
                          const Conv2dOptions& o, const Tensor* added = nullptr) {

@@ -93,11 +93,14 @@ struct Int8Calibration : Cpu<bfloat16> {
 
     // (What is added comes after: beside it an error of the product would look small.)
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Tensor* added = nullptr) {
+                         const Tensor* added = nullptr, Activation activation = Activation::none) {
         const Tensor y = in_both(
             weight, [&] { return Cpu<bfloat16>::linear(x, weight, bias); },
-            [&] { return linear_with(weight.int8(), x, weight.shape(), bias, nullptr); });
-        return plus<Int8Calibration>(y, added);
+            [&] {
+                return linear_with(weight.int8(), x, weight.shape(), bias, nullptr,
+                                   Activation::none);
+            });
+        return plus<Int8Calibration>(y, added, activation);
     }
     // By products of bytes, which some processors take for all convolutions and all for some: what
     // is chosen is for every processor.

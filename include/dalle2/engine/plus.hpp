@@ -1,17 +1,23 @@
 // What engines whose products do not add anything do afterwards.
 #pragma once
 
+#include <dalle2/core/activation.hpp>
 #include <dalle2/engine/shape_checks.hpp>
 
 namespace dalle2 {
 
-// The result of a linear layer or a convolution of engine E, plus what is added to it (see Engine).
+// Of the result of a linear layer or a convolution of engine E: activation(result + added), the
+// latter null where nothing is added (see Engine).
 template <class E>
-typename E::Tensor plus(const typename E::Tensor& result, const typename E::Tensor* added) {
-    if (!added) return result;
-    check_added("plus", E::shape(result), E::shape(*added));
-    return E::shape(result) == E::shape(*added) ? E::add(result, *added)
-                                                : E::add_per_channel(result, *added);
+typename E::Tensor plus(const typename E::Tensor& result, const typename E::Tensor* added,
+                        Activation activation = Activation::none) {
+    if (added) {
+        check_added("plus", E::shape(result), E::shape(*added));
+        return plus<E>(E::shape(result) == E::shape(*added) ? E::add(result, *added)
+                                                            : E::add_per_channel(result, *added),
+                       nullptr, activation);
+    }
+    return activation == Activation::none ? result : E::activate(result, activation);
 }
 
 }  // namespace dalle2

@@ -46,9 +46,9 @@ struct BasicReference {
     static Array store(const Parameter& parameter) { return parameter.values; }
     static Tensor value(const Parameter& parameter) { return parameter.values; }
 
-    // y = x·wᵀ + b
+    // y = activation(x·wᵀ + b + added)
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Tensor* added = nullptr) {
+                         const Tensor* added = nullptr, Activation activation = Activation::none) {
         StopScope::check();
         const std::int64_t out = weight.shape()[0], in = weight.shape()[1];
         check_last_axis("linear", shape(x), in);
@@ -57,7 +57,7 @@ struct BasicReference {
         Tensor y = make_array(result_shape);
         matrix(y, out).noalias() = matrix(x, in) * matrix(weight.values, in).transpose();
         if (bias) y += bias->values;
-        return plus<BasicReference>(y, added);
+        return plus<BasicReference>(y, added, activation);
     }
 
     // y(h, w, o) = b(o) + Σ w(o, i, kh, kw) · x(stride·h + kh − padding, stride·w + kw − padding,

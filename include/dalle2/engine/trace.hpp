@@ -151,7 +151,7 @@ struct Trace {
     static Tensor value(const Parameter& parameter) { return {parameter.shape(), nullptr}; }
 
     static Tensor linear(const Tensor& x, const Parameter& weight, const Parameter* bias,
-                         const Tensor* added = nullptr) {
+                         const Tensor* added = nullptr, Activation = Activation::none) {
         return record(operations::linear(x.shape, weight.shape(), shape_or_null(bias),
                                          added ? &added->shape : nullptr));
     }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <dalle2/core/activation.hpp>
 #include <dalle2/kernels/byte_range.hpp>
 #include <dalle2/kernels/moments.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
@@ -66,7 +67,8 @@ struct GemmTile {
     int64 valid_rows, columns;  // of the tile's own, those that are wanted
     const float* bias;          // of the first column; may be null
     AddedRows<Y> added;
-    bool bypasses;  // see ConvPlan
+    Activation activation;  // applied last
+    bool bypasses;          // see ConvPlan
     // What the results' moments are gathered in, and where they go once a piece is whole: means
     // here, squares y_stride further. Null: nowhere.
     MomentPieces* moments;
@@ -94,6 +96,7 @@ struct ConvProblem {
     int64 run, panel_stride, panels, out_channels;
     const float* bias;
     Added<Value> added;
+    Activation activation;  // applied last; of direct sums alone
     Value* y;
 
     // Of int8 alone: see GemmTile. Without ranges of whole pictures each pixel has its own, which
@@ -286,7 +289,9 @@ void divide(ConvPlan<T>& plan, int64 threads) {
         const int64 passes = parts(block_pixels * plan.run * plan.factor_size, most_bytes);
         plan.run_per_pass = parts(parts(plan.run, plan.run_per_chunk), passes) * plan.run_per_chunk;
     }
+    // (An activation reads them once more.)
     plan.bypasses =
+        plan.activation == Activation::none &&
         total * plan.out_channels * static_cast<int64>(sizeof(*plan.y)) > plan.kept_bytes;
 
     // Rows at multiples of a power of two meet in few sets of a cache, from which a matrix unit

@@ -59,7 +59,8 @@ bool finds_moments(const ConvProblem<T>& p, ConvMethod method) {
 // those are found.
 template <class T>
 void run(const ConvProblem<T>& problem, ConvMethod method, ChannelMoments* found = nullptr) {
-    assert(method == ConvMethod::direct || winograd_fits(problem));
+    assert(method == ConvMethod::direct ||
+           (winograd_fits(problem) && problem.activation == Activation::none));
     if (method == ConvMethod::direct) {
         ConvPlan<T> plan{};
         static_cast<ConvProblem<T>&>(plan) = problem;
@@ -133,6 +134,15 @@ void conv2d(const Conv2dShape& s, const T* x, const PackedWeights<T>& w, const f
             const Added<T>& added, ChannelMoments* found) {
     const ConvProblem<T> problem = conv_problem(s, x, w, bias, added, y);
     run(problem, conv_method(problem), found);
+}
+
+// y [rows, out] = activation(x [rows, in] · wᵀ + bias + added)
+template <class T>
+void linear(int64 rows, const T* x, const PackedWeights<T>& w, const float* bias, T* y,
+            const Added<T>& added, Activation activation) {
+    ConvProblem<T> problem = conv_problem(linear_shape(rows, w.layout()), x, w, bias, added, y);
+    problem.activation = activation;
+    run(problem, ConvMethod::direct);
 }
 
 // With stride 1, dx is a convolution of dy; other strides leave holes in it and take the plain

@@ -100,13 +100,15 @@ inline void conv2d(const Conv2dShape& s, const bfloat16* x, const Int8Weights& w
     fast::run(problem, method, found);
 }
 
-// y [rows, out] = x [rows, in] · wᵀ + bias + added.
+// y [rows, out] = activation(x [rows, in] · wᵀ + bias + added).
 inline void linear(int64 rows, const bfloat16* x, const Int8Weights& w, const float* bias,
-                   bfloat16* y, const Added<bfloat16>& added = {}) {
-    conv2d({.batch = rows,
-            .in_channels = w.packed().in_channels(),
-            .out_channels = w.packed().out_channels()},
-           x, w, bias, y, added);
+                   bfloat16* y, const Added<bfloat16>& added = {},
+                   Activation activation = Activation::none) {
+    ConvProblem<std::int8_t> problem = fast::conv_problem<std::int8_t>(
+        linear_shape(rows, w.packed().layout()), x, w.packed(), bias, added, y);
+    problem.column_scales = w.scales(), problem.column_sums = w.sums();
+    problem.activation = activation;
+    fast::run(problem, fast::ConvMethod::direct);
 }
 
 }  // namespace dalle2::kernels

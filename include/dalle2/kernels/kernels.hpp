@@ -88,12 +88,17 @@ void conv2d_weight_gradient(const Conv2dShape& shape, const T* x, const T* dy, A
         fast::conv2d_weight_gradient(shape, x, dy, dw, dbias, add);
 }
 
-// y [rows, out] = x [rows, in] · wᵀ + bias + added. With transposed weights: the input gradient.
+// y [rows, out] = activation(x [rows, in] · wᵀ + bias + added). With transposed weights: the input
+// gradient.
 template <class T>
 void linear(int64 rows, const T* x, const PackedWeights<T>& w, const Accumulator<T>* bias, T* y,
-            const Added<T>& added = {}) {
-    conv2d({.batch = rows, .in_channels = w.in_channels(), .out_channels = w.out_channels()}, x, w,
-           bias, y, added);
+            const Added<T>& added = {}, Activation activation = Activation::none) {
+    if constexpr (std::is_same_v<T, double>) {
+        plain::conv2d(linear_shape(rows, w.layout()), x, w, bias, y, added);
+        plain::activate_all(activation, rows * w.out_channels(), y, y);
+    } else {
+        fast::linear(rows, x, w, bias, y, added, activation);
+    }
 }
 
 // Adds dyᵀ·x to dw [out, in], or makes dw that, and adds the sum of dy to dbias [out], which may be

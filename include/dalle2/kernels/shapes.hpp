@@ -22,6 +22,12 @@ struct Conv2dShape {
     int64 out_width() const { return conv2d_extent(width, kernel_width, stride, padding); }
 };
 
+// Of a linear layer: each row is a picture of one pixel.
+template <class Layout>
+Conv2dShape linear_shape(int64 rows, const Layout& weights) {
+    return {.batch = rows, .in_channels = weights.in, .out_channels = weights.out};
+}
+
 // What a convolution or a linear layer adds to its result y [batch, out_height, out_width,
 // out_channels]: as much, or for each picture a vector [batch, out_channels] that all of its pixels
 // get. Null data means nothing.

@@ -176,6 +176,8 @@ namespace avx2_vnni {
 #include <dalle2/kernels/simd/bytes.inl>
 #include <dalle2/kernels/simd/gemm.inl>
 #include <dalle2/kernels/simd/int8.inl>
+#include <dalle2/kernels/simd/math.inl>
+#include <dalle2/kernels/simd/elementwise.inl>
 }  // namespace avx2_vnni
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -222,6 +224,8 @@ namespace avx512_vnni {
 #include <dalle2/kernels/simd/bytes.inl>
 #include <dalle2/kernels/simd/gemm.inl>
 #include <dalle2/kernels/simd/int8.inl>
+#include <dalle2/kernels/simd/math.inl>
+#include <dalle2/kernels/simd/elementwise.inl>
 }  // namespace avx512_vnni
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -7,7 +7,8 @@
 
 namespace dalle2 {
 
-// x [..., in] → [..., out], to which a tensor of that shape may be added (see Engine).
+// x [..., in] → [..., out], to which a tensor of that shape may be added, and then an activation
+// applied (see Engine).
 template <Engine E>
 struct Linear {
     typename E::Parameter weight;
@@ -19,8 +20,12 @@ struct Linear {
     }
 
     typename E::Tensor operator()(const typename E::Tensor& x,
-                                  const typename E::Tensor* added = nullptr) const {
-        return E::linear(x, weight, bias ? &*bias : nullptr, added);
+                                  const typename E::Tensor* added = nullptr,
+                                  Activation activation = Activation::none) const {
+        return E::linear(x, weight, bias ? &*bias : nullptr, added, activation);
+    }
+    typename E::Tensor operator()(const typename E::Tensor& x, Activation activation) const {
+        return (*this)(x, nullptr, activation);
     }
 
     template <class Self, class Visitor>

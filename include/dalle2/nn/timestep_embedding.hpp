@@ -44,7 +44,7 @@ struct TimestepEmbedding {
         : linear_1(in, width), linear_2(width, width) {}
 
     typename E::Tensor operator()(const typename E::Tensor& sinusoid) const {
-        return linear_2(E::activate(linear_1(sinusoid), Activation::silu));
+        return linear_2(linear_1(sinusoid, Activation::silu));
     }
 
     template <class Self, class Visitor>

@@ -106,7 +106,7 @@ private:
     }
 
     Tensor perceptron(const Tensor& x) const {
-        return ff_out(E::activate(ff_in(norm3(x)), Activation::gelu), &x);
+        return ff_out(ff_in(norm3(x), Activation::gelu), &x);
     }
 };
 

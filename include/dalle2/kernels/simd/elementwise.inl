@@ -30,6 +30,21 @@ void activate(Activation kind, int64 n, const T* x, T* y) {
     }
 }
 
+// n numbers of each row, `stride` apart, where they are
+template <class T, Activation kind>
+DALLE2_INLINE void activate_rows_as(int64 rows, int64 n, int64 stride, T* y) {
+    for (int64 row = 0; row < rows; ++row, y += stride) activate_as<T, kind>(n, y, y);
+}
+template <class T>
+void activate_rows(Activation kind, int64 rows, int64 n, int64 stride, T* y) {
+    switch (kind) {
+        case Activation::none: return;
+        case Activation::silu: return activate_rows_as<T, Activation::silu>(rows, n, stride, y);
+        case Activation::gelu: return activate_rows_as<T, Activation::gelu>(rows, n, stride, y);
+        case Activation::quick_gelu: return activate_rows_as<T, Activation::quick_gelu>(rows, n, stride, y);
+    }
+}
+
 template <class T, Activation kind>
 DALLE2_INLINE void activate_backward_as(int64 n, const T* x, const T* dy, T* dx) {
     for_vectors(n, [=](int64 i, Left left) DALLE2_LAMBDA {

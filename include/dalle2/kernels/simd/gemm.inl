@@ -19,6 +19,10 @@ DALLE2_INLINE void store(T* p, vf a, Left left) {
         store(p, a, left.count);
 }
 
+// See elementwise.inl.
+template <class T>
+void activate_rows(Activation kind, int64 rows, int64 n, int64 stride, T* y);
+
 template <class T>
 DALLE2_INLINE void clear(T* at, int64 count) {
     std::memset(static_cast<void*>(at), 0, static_cast<std::size_t>(count) * sizeof(T));
@@ -130,6 +134,8 @@ DALLE2_APART void finish_tile(const GemmTile<T, X, Y>& t) {
         if (tile.bypasses && are_lines(to, tile.y_stride, tile.columns))
             return finish_rows([](Y* y, vf result, Left) DALLE2_LAMBDA { store_past(y, result); });
     finish_rows([](Y* y, vf result, Left left) DALLE2_LAMBDA { store(y, result, left); });
+    // (Of results as they are rounded, so that it is the same as an operation of its own; they are still in the nearest cache.)
+    if (tile.activation != Activation::none) activate_rows(tile.activation, tile.valid_rows, tile.columns, tile.y_stride, tile.y);
 }
 
 #if DALLE2_HAVE_AMX
@@ -424,6 +430,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
     t.w_tap_stride = plan.run * panel_width;
     t.panel_stride = plan.panel_stride;
     t.y_stride = plan.out_channels;
+    t.activation = plan.activation;
     t.bypasses = plan.bypasses;
     const int64 first_panel = task % plan.groups * plan.panels_per_group;
     const int64 end = std::min(plan.panels, first_panel + plan.panels_per_group);

@@ -16,11 +16,11 @@ DALLE2_INLINE vf exp(vf x) {
     return zero_where_less(x, lowest, scale_by_power(fma(p, r * r, r + set1(1.0f)), n));
 }
 
-// 2^x for x ≤ 126, as exactly as T can tell: to one unit in the last place of a float, or to a twentieth of one of
-// a bfloat16. 0 below -126.
+// 2^x for x ≤ 126, and beyond where scale_by_power goes beyond, as exactly as T can tell: to one unit in the last place of a
+// float, or to a twentieth of one of a bfloat16. 0 where the result would be denormal.
 template <class T>
 DALLE2_INLINE vf power_of_two(vf x) {
-    const vf lowest = set1(-126.0f);
+    const vf lowest = set1(scales_beyond ? -200.0f : -126.0f);
     const vf clamped = max(lowest, x);
     const vf n = round_to_integer(clamped);
     const vf r = clamped - n;
@@ -37,25 +37,20 @@ DALLE2_INLINE vf power_of_two(vf x) {
         p = fma(p, r, set1(6.931471825e-01f));
         p = fma(p, r, set1(1.0f));
     }
-    return zero_where_less(x, lowest, scale_by_power(p, n));
-}
-
-// 1/x to seven millionths, for x from 1 on; 0 from 2^126 on. Newton's method twice from a line through the logarithm, which the
-// bits of a float are about: divisions take longer.
-DALLE2_INLINE vf near_reciprocal(vf x) {
-    typedef std::int32_t bits __attribute__((vector_size(sizeof(vf))));
-    vf y = (vf)(0x7ef311c7 - (bits)x);
-    y = y * (set1(2.0f) - x * y);
-    return y * (set1(2.0f) - x * y);
+    const vf scaled = scale_by_power(p, n);
+    if constexpr (scales_beyond) return scaled;
+    return zero_where_less(x, lowest, scaled);
 }
 
 // As exactly as T can tell.
 template <class T>
 DALLE2_INLINE vf sigmoid(vf x) {
-    if constexpr (sizeof(T) == 2)
-        return near_reciprocal(set1(1.0f) + power_of_two<T>(min(set1(126.0f), x * set1(-1.44269504f))));
-    else
+    if constexpr (sizeof(T) == 2) {
+        const vf power = x * set1(-1.44269504f);
+        return near_reciprocal(set1(1.0f) + power_of_two<T>(scales_beyond ? power : min(set1(126.0f), power)));
+    } else {
         return set1(1.0f) / (set1(1.0f) + exp(zero() - x));
+    }
 }
 
 // Φ(x) and e^(-x²/2). The tail is Φ(-z) = e^(-z²/2)·t·P(t), t = 1/(1 + 0.3 z/√2), so it keeps its digits.

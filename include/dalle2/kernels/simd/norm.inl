@@ -27,11 +27,12 @@ DALLE2_INLINE void moments_of_vectors(int64 pixels, int64 channels, const T* x, 
 template <class T, int power>
 DALLE2_INLINE void channel_moments(int64 pixels, int64 channels, const T* x, const float* center, float* sums) {
     constexpr int together = 4;
+    const auto center_at = [&](int64 c) DALLE2_LAMBDA { return center == nullptr ? nullptr : center + c; };
     int64 c = 0;
     for (; c + together * lanes <= channels; c += together * lanes)
-        moments_of_vectors<T, power, together>(pixels, channels, x + c, center + c, sums + c, {lanes});
+        moments_of_vectors<T, power, together>(pixels, channels, x + c, center_at(c), sums + c, {lanes});
     for (; c < channels; c += lanes)
-        moments_of_vectors<T, power, 1>(pixels, channels, x + c, center + c, sums + c, {channels - c});
+        moments_of_vectors<T, power, 1>(pixels, channels, x + c, center_at(c), sums + c, {channels - c});
 }
 template <class T>
 void channel_sums(int64 pixels, int64 channels, const T* x, float* sums) {

@@ -20,6 +20,12 @@ DALLE2_INLINE vf scale_by_power(vf a, vf n) {
     const vi exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
     return _mm256_mul_ps(a, _mm256_castsi256_ps(exponent));
 }
+inline constexpr bool scales_beyond = false;
+// (The instruction leaves an eighth of the last place of a bfloat16; a step of Newton's method nothing.)
+DALLE2_INLINE vf near_reciprocal(vf x) {
+    const vf y = _mm256_rcp_ps(x);
+    return _mm256_mul_ps(y, _mm256_fnmadd_ps(x, y, set1(2.0f)));
+}
 
 DALLE2_INLINE vf zero_where_less(vf a, vf limit, vf value) {
     return _mm256_and_ps(value, _mm256_cmp_ps(a, limit, _CMP_NLT_UQ));
@@ -176,4 +182,9 @@ inline constexpr int64 channels_together = 6;
 // (Each panel reads all inputs of a block: as many as leave some of a shared cache to others.)
 inline constexpr int64 winograd_bytes = 2 << 20, winograd_tiles = 48;
 
+// (A compiler that does not optimise wants registers for addresses, and this leaves too few.)
+#if defined(__OPTIMIZE__)
 #include <dalle2/kernels/simd/tiles_avx2.inl>
+#else
+inline constexpr bool sums_in_assembly = false;
+#endif

@@ -18,8 +18,11 @@ DALLE2_INLINE vf copy_sign(vf a, vf b) {
                                                _mm512_and_si512(sign, _mm512_castps_si512(b))));
 }
 DALLE2_INLINE vf round_to_integer(vf a) { return _mm512_roundscale_ps(a, 8); }
-// a · 2^n for integral n within the exponents of normal numbers.
+// a · 2^n for integral n; where scales_beyond is false, within the exponents of normal numbers.
 DALLE2_INLINE vf scale_by_power(vf a, vf n) { return _mm512_scalef_ps(a, n); }
+inline constexpr bool scales_beyond = true;
+// 1/x for x from 1 on, to a twentieth of the last place of a bfloat16; 0 where that would be denormal.
+DALLE2_INLINE vf near_reciprocal(vf x) { return _mm512_rcp14_ps(x); }
 
 // value, or zero where a < limit.
 DALLE2_INLINE vf zero_where_less(vf a, vf limit, vf value) {

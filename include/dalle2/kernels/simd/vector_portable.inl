@@ -26,6 +26,13 @@ DALLE2_INLINE vf scale_by_power(vf a, vf n) {
     const vi exponent = (__builtin_convertvector(n, vi) + 127) << 23;
     return a * reinterpret_cast<vf>(exponent);
 }
+inline constexpr bool scales_beyond = false;
+// Newton's method twice from a line through the logarithm, which the bits of a float are about: divisions take longer.
+DALLE2_INLINE vf near_reciprocal(vf x) {
+    vf y = reinterpret_cast<vf>(0x7ef311c7 - reinterpret_cast<vi>(x));
+    y = y * (set1(2.0f) - x * y);
+    return y * (set1(2.0f) - x * y);
+}
 
 DALLE2_INLINE vf zero_where_less(vf a, vf limit, vf value) { return a < limit ? zero() : value; }
 DALLE2_INLINE vf other_where_negative(vf a, vf value, vf other) { return a < zero() ? other : value; }
