@@ -9,6 +9,7 @@
 
 #include <array>
 #include <bit>
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -101,8 +102,13 @@ inline simde__m512 scalef(simde__m512 a, simde__m512 powers) {
     for (std::size_t i = 0; i < values.size(); ++i)
         values[i] = std::isnan(n[i])  ? n[i]
                     : n[i] < -1000.0f ? 0.0f
-                                      : std::ldexp(values[i], static_cast<int>(std::floor(n[i])));
+                                      : std::ldexp(values[i], static_cast<int>(std::floor(
+                                                                  std::min(n[i], 1000.0f))));
     return vector_of<simde__m512>(values);
+}
+// As far off as the instruction may be: 2^-14.
+inline simde__m512 rcp14(simde__m512 a) {
+    return map<simde__m512, float, float>(a, [](float v) { return (1.0f - 6.1e-5f) / v; });
 }
 
 // Memory, as far as a mask allows: what it hides is not touched.
@@ -272,6 +278,7 @@ inline void tile_dpbusd(int sums, int x, int w) {
 #undef _mm512_reduce_max_ps
 #undef _mm512_roundscale_ps
 #undef _mm512_scalef_ps
+#undef _mm512_rcp14_ps
 #undef _mm512_shuffle_f32x4
 #undef _mm512_stream_ps
 #define _mm256_dpbusd_avx_epi32(sums, a, b) emulated::dpbusd(sums, a, b)
@@ -294,5 +301,6 @@ inline void tile_dpbusd(int sums, int x, int w) {
 #define _mm512_reduce_max_ps(a) emulated::reduce_max(a)
 #define _mm512_roundscale_ps(a, mode) emulated::round_to_integer(a)
 #define _mm512_scalef_ps(a, powers) emulated::scalef(a, powers)
+#define _mm512_rcp14_ps(a) emulated::rcp14(a)
 #define _mm512_shuffle_f32x4(a, b, choice) emulated::shuffle_quarters(a, b, choice)
 #define _mm512_stream_ps(p, a) _mm512_storeu_ps(p, a)
