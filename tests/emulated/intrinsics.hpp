@@ -7,9 +7,9 @@
 #include <simde/x86/avx512.h>
 #include <simde/x86/svml.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -100,10 +100,11 @@ inline simde__m512 scalef(simde__m512 a, simde__m512 powers) {
     auto values = elements<float>(a);
     const auto n = elements<float>(powers);
     for (std::size_t i = 0; i < values.size(); ++i)
-        values[i] = std::isnan(n[i])  ? n[i]
-                    : n[i] < -1000.0f ? 0.0f
-                                      : std::ldexp(values[i], static_cast<int>(std::floor(
-                                                                  std::min(n[i], 1000.0f))));
+        values[i] =
+            std::isnan(n[i]) ? n[i]
+            : n[i] < -1000.0f
+                ? 0.0f
+                : std::ldexp(values[i], static_cast<int>(std::floor(std::min(n[i], 1000.0f))));
     return vector_of<simde__m512>(values);
 }
 // As far off as the instruction may be: 2^-14.

@@ -196,7 +196,8 @@ TEST_CASE_TEMPLATE("group norm of pictures larger than a piece agrees with doubl
     for_each_isa([&] {
         GroupNorm<T> n(s, true);
         n.forward();
-        CHECK(worst_error(n.y, expected.y, 1e-5) <= 1);
+        // (Sigmoids of bfloat16 are 2^-14 off, of values up to some units.)
+        CHECK(worst_error(n.y, expected.y, std::is_same_v<T, float> ? 1e-5 : 2e-4) <= 1);
         n.backward();
         CHECK(worst_error(n.dx, expected.dx, 1e-5) <= 1);
         CHECK(worst_error(n.dscale, expected.dscale, 1e-4) <= 1);
