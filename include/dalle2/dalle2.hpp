@@ -111,6 +111,7 @@
 #include <dalle2/kernels/plain_pack.hpp>
 #include <dalle2/kernels/shapes.hpp>
 #include <dalle2/kernels/simd.hpp>
+#include <dalle2/kernels/vector_kernels.hpp>
 #include <dalle2/kernels/weight_plan.hpp>
 #include <dalle2/kernels/winograd_plan.hpp>
 

@@ -11,13 +11,13 @@ namespace dalle2 {
 template <class E>
 typename E::Tensor plus(const typename E::Tensor& result, const typename E::Tensor* added,
                         Activation activation = Activation::none) {
-    if (added) {
-        check_added("plus", E::shape(result), E::shape(*added));
-        return plus<E>(E::shape(result) == E::shape(*added) ? E::add(result, *added)
-                                                            : E::add_per_channel(result, *added),
-                       nullptr, activation);
-    }
-    return activation == Activation::none ? result : E::activate(result, activation);
+    const auto activated = [activation](const typename E::Tensor& sum) {
+        return activation == Activation::none ? sum : E::activate(sum, activation);
+    };
+    if (!added) return activated(result);
+    check_added("plus", E::shape(result), E::shape(*added));
+    return activated(E::shape(result) == E::shape(*added) ? E::add(result, *added)
+                                                          : E::add_per_channel(result, *added));
 }
 
 }  // namespace dalle2

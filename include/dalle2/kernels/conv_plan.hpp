@@ -8,6 +8,7 @@
 
 #include <dalle2/core/activation.hpp>
 #include <dalle2/kernels/byte_range.hpp>
+#include <dalle2/kernels/isa.hpp>
 #include <dalle2/kernels/moments.hpp>
 #include <dalle2/kernels/packed_weights.hpp>
 #include <dalle2/kernels/shapes.hpp>
@@ -119,7 +120,6 @@ struct ConvPlan : ConvProblem<T> {
     int64 factor_size;  // bytes of a number of x as it meets the weights
     int64 chunk;        // of a sum, in elements: so long that its weights stay in a cache
     bool has_tiles;     // whether a matrix unit multiplies
-    int64 kept_bytes;   // see VectorKernels
     bool copied;
     int64 pixel_stride;  // from a pixel to the next, in x or in the copy
     int64 pictures_per_block, rows_per_strip, strips, columns_per_strip, strips_across, blocks;
@@ -290,9 +290,8 @@ void divide(ConvPlan<T>& plan, int64 threads) {
         plan.run_per_pass = parts(parts(plan.run, plan.run_per_chunk), passes) * plan.run_per_chunk;
     }
     // (An activation reads them once more.)
-    plan.bypasses =
-        plan.activation == Activation::none &&
-        total * plan.out_channels * static_cast<int64>(sizeof(*plan.y)) > plan.kept_bytes;
+    plan.bypasses = plan.has_tiles && plan.activation == Activation::none &&
+                    total * plan.out_channels * static_cast<int64>(sizeof(*plan.y)) > kept_bytes;
 
     // Rows at multiples of a power of two meet in few sets of a cache, from which a matrix unit
     // suffers most: they are spread where the copy serves many panels.

@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include <dalle2/kernels/simd.hpp>
+#include <dalle2/kernels/isa.hpp>
+#include <dalle2/kernels/parallel.hpp>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -16,29 +17,22 @@ namespace dalle2::kernels {
 
 namespace detail {
 
-// To memory past the caches, which then need not read what is overwritten; whole lines of them
-// alone. Before others read it, fence_copies.
-inline bool can_copy_past(const void* to, int64 bytes) {
+// Whole lines to memory past the caches, which then need not read what is overwritten; before
+// others read them, fence_copies.
 #if defined(__SSE2__)
-    return reinterpret_cast<std::uintptr_t>(to) % 64 == 0 && bytes % 64 == 0;
-#else
-    return false;
-#endif
-}
-inline void copy_past([[maybe_unused]] const void* from, [[maybe_unused]] int64 bytes,
-                      [[maybe_unused]] void* to) {
-#if defined(__SSE2__)
+inline constexpr bool copies_past = true;
+inline void copy_past(const void* from, int64 bytes, void* to) {
     const auto* source = static_cast<const __m128i*>(from);
     auto* target = static_cast<__m128i*>(to);
     for (const __m128i* end = source + bytes / 16; source < end; ++source, ++target)
         _mm_stream_si128(target, _mm_loadu_si128(source));
-#endif
 }
-inline void fence_copies() {
-#if defined(__SSE2__)
-    _mm_sfence();
+inline void fence_copies() { _mm_sfence(); }
+#else
+inline constexpr bool copies_past = false;
+inline void copy_past(const void*, int64, void*) {}
+inline void fence_copies() {}
 #endif
-}
 
 }  // namespace detail
 
@@ -49,9 +43,12 @@ void copy_runs(int64 runs, int64 length, const T* from, int64 from_stride, T* to
     constexpr int64 elements_per_task = 1 << 15, size = sizeof(T);
     const int64 runs_per_task = std::max<int64>(1, elements_per_task / std::max<int64>(length, 1));
     const int64 tasks = (runs + runs_per_task - 1) / runs_per_task;
-    const bool past = runs * length * size > vector_kernels<bfloat16>().kept_bytes &&
-                      detail::can_copy_past(to, length * size) &&
-                      detail::can_copy_past(to + to_stride, length * size);
+    const auto are_lines = [](std::uintptr_t bytes) { return bytes % 64 == 0; };
+    const bool past = detail::copies_past && current_isa() == Isa::amx &&
+                      runs * length * size > kept_bytes &&
+                      are_lines(static_cast<std::uintptr_t>(length * size)) &&
+                      are_lines(static_cast<std::uintptr_t>(to_stride * size)) &&
+                      are_lines(reinterpret_cast<std::uintptr_t>(to));
     parallel_for(tasks, [&](int64 task, int) {
         const int64 end = std::min(runs, (task + 1) * runs_per_task);
         for (int64 i = task * runs_per_task; i < end; ++i)

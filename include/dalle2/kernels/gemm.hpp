@@ -68,7 +68,6 @@ void run(const ConvProblem<T>& problem, ConvMethod method, ChannelMoments* found
         plan.factor_size = kernels.factor_size;
         plan.chunk = kernels.chunk;
         plan.has_tiles = kernels.has_tiles;
-        plan.kept_bytes = kernels.kept_bytes;
         if (!found || !finds_moments(problem, method)) {
             divide(plan, thread_count());
             return run(plan, kernels.conv_task);

@@ -41,6 +41,10 @@ enum class Isa {
 inline constexpr Isa all_isas[] = {Isa::portable,    Isa::avx2,        Isa::avx2_vnni, Isa::avx512,
                                    Isa::avx512_vnni, Isa::avx512_bf16, Isa::amx};
 
+// Beside a matrix unit, results of more bytes go to memory past the caches. (There it was measured
+// to be faster; other processors keep all.)
+inline constexpr std::int64_t kept_bytes = 8 << 20;
+
 inline const char* name_of(Isa isa) {
     switch (isa) {
         case Isa::portable: return "portable";

@@ -17,7 +17,6 @@ VectorKernels<T> table() {
             .whole_rows = whole_rows,
             .chunk = chunk_bytes / sizeof(T),
             .has_tiles = DALLE2_HAVE_AMX,
-            .kept_bytes = kept_bytes,
             .winograd_bytes = winograd_bytes,
             .winograd_tiles = winograd_tiles,
             .conv_task = conv_task<T>,

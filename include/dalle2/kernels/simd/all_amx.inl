@@ -15,7 +15,6 @@ VectorKernels<T> table() {
     kernels.whole_rows = whole_rows;
     kernels.chunk = chunk_bytes / sizeof(T);
     kernels.has_tiles = true;
-    kernels.kept_bytes = kept_bytes;
     kernels.conv_task = conv_task<T>;
     kernels.winograd_task = winograd_task<T, T>;
     kernels.attention_task = attention_any_task<T>;

@@ -77,7 +77,6 @@ VectorKernels<T> table() {
     return {.factor_size = sizeof(Factor<T>),
             .chunk = chunk_bytes,
             .has_tiles = DALLE2_HAVE_AMX,
-            .kept_bytes = kept_bytes,
             .conv_task = conv_task<T>,
             .extremes = extremes_of<bfloat16>,
             .pack_task = pack_int8_task<T>};

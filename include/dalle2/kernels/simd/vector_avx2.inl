@@ -21,7 +21,7 @@ DALLE2_INLINE vf scale_by_power(vf a, vf n) {
     return _mm256_mul_ps(a, _mm256_castsi256_ps(exponent));
 }
 inline constexpr bool scales_beyond = false;
-// (The instruction leaves an eighth of the last place of a bfloat16; a step of Newton's method nothing.)
+// (The instruction leaves a tenth of the last place of a bfloat16; a step of Newton's method nothing.)
 DALLE2_INLINE vf near_reciprocal(vf x) {
     const vf y = _mm256_rcp_ps(x);
     return _mm256_mul_ps(y, _mm256_fnmadd_ps(x, y, set1(2.0f)));
@@ -175,7 +175,7 @@ DALLE2_INLINE vi multiply_add(vi acc, Twos x, Twos w) { return _mm256_add_epi32(
 inline constexpr int max_panels = 1;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 6};
 // See VectorKernels and ConvPlan.
-inline constexpr int64 whole_rows = 24, chunk_bytes = 4096, kept_bytes = std::numeric_limits<int64>::max();
+inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 inline constexpr bool stores_past = false;
 DALLE2_INLINE void fence_past() {}
 inline constexpr int64 channels_together = 6;

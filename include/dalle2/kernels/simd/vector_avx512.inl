@@ -190,11 +190,11 @@ DALLE2_INLINE vi multiply_add(vi acc, Twos x, Twos w) { return _mm512_add_epi32(
 #if DALLE2_HAVE_AMX
 inline constexpr int max_panels = 2;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 32, 32};
-inline constexpr int64 whole_rows = 32, chunk_bytes = 1024, kept_bytes = 8 << 20;
+inline constexpr int64 whole_rows = 32, chunk_bytes = 1024;
 #else
 inline constexpr int max_panels = 4;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 12, 12, 8, 6};
-inline constexpr int64 whole_rows = 24, chunk_bytes = 4096, kept_bytes = std::numeric_limits<int64>::max();
+inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 #endif
 inline constexpr int64 channels_together = 0;
 inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;

@@ -135,6 +135,6 @@ inline constexpr bool stores_past = false;
 DALLE2_INLINE void fence_past() {}
 inline constexpr bool sums_in_assembly = false;
 // See VectorKernels and ConvPlan.
-inline constexpr int64 whole_rows = 24, chunk_bytes = 4096, kept_bytes = std::numeric_limits<int64>::max();
+inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 inline constexpr int64 channels_together = 0;
 inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;
