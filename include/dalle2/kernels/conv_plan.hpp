@@ -120,6 +120,9 @@ struct ConvPlan : ConvProblem<T> {
     int64 factor_size;  // bytes of a number of x as it meets the weights
     int64 chunk;        // of a sum, in elements: so long that its weights stay in a cache
     bool has_tiles;     // whether a matrix unit multiplies
+    // Of x that a block of a linear layer reads at once, so that it stays in a cache while all
+    // weights come by; 0: as convolutions do.
+    int64 block_bytes;
     bool copied;
     int64 pixel_stride;  // from a pixel to the next, in x or in the copy
     int64 pictures_per_block, rows_per_strip, strips, columns_per_strip, strips_across, blocks;
@@ -149,6 +152,8 @@ struct ConvPlan : ConvProblem<T> {
     int64 columns_read(int64 columns) const {
         return (columns - 1) * this->stride + (by_kernel_columns ? 1 : this->kernel_width);
     }
+    // Whether blocks have block_bytes: of what is read in place, each pixel once.
+    bool reads_in_place() const { return block_bytes > 0 && !has_tiles && pointwise() && !copied; }
     // Whether an output pixel comes from one pixel alone, each from its own, as in a linear layer.
     bool pointwise() const {
         return this->kernel_height * this->kernel_width * this->stride == 1 && this->pad_y == 0 &&
@@ -191,6 +196,9 @@ int64 most_pixels(const ConvPlan<T>& plan, int64 threads) {
     constexpr int64 kilobyte = 1024;
     const int64 bytes = plan.channels * plan.stride * plan.stride * plan.factor_size;
     int64 least = 96, most = 512;
+    if (plan.reads_in_place())
+        return std::clamp<int64>(
+            plan.block_bytes / (std::min(plan.run, plan.chunk) * plan.factor_size), least, 256);
     if (plan.has_tiles) {
         least = plan.pointwise() ? 128 : 256;
         const int64 block_bytes = (plan.pointwise() ? 512 : 640) * kilobyte;
@@ -233,7 +241,7 @@ void divide(ConvPlan<T>& plan, int64 threads) {
     const int64 most = most_pixels(plan, threads);
     if (pixels <= most && plan.piece_moments == nullptr) {
         plan.pictures_per_block = std::max<int64>(1, most / pixels);
-        if (plan.has_tiles) {
+        if (plan.has_tiles || plan.reads_in_place()) {
             // Of about the same size: to read the weights for a few rows takes as long as for many.
             const int64 parts = std::max<int64>(1, (total + most / 2) / most);
             plan.pictures_per_block = (plan.batch + parts - 1) / parts;
@@ -263,13 +271,17 @@ void divide(ConvPlan<T>& plan, int64 threads) {
                   plan.strips * plan.strips_across;
 
     // Few blocks: the panels are shared out too, so that there are two tasks to a thread; beside a
-    // matrix unit the copies for a second one take long, and one will do if all are equal.
+    // matrix unit the copies for a second one take long, and one will do if all are equal. Where
+    // nothing is copied, more tasks cost nothing, and so many that threads have about as much to do
+    // are better.
     const bool equal = plan.batch % plan.pictures_per_block == 0 &&
                        plan.out_height % plan.rows_per_strip == 0 &&
                        plan.out_width % plan.columns_per_strip == 0;
     plan.panels_per_group = plan.panels;
     const auto enough = [&] {
         plan.groups = (plan.panels + plan.panels_per_group - 1) / plan.panels_per_group;
+        if (plan.reads_in_place() && plan.tasks() % threads != 0)
+            return plan.tasks() >= 8 * threads;
         return plan.tasks() >= 2 * threads ||
                (plan.has_tiles && plan.copied && equal && plan.tasks() % threads == 0 &&
                 plan.panels % plan.groups == 0);

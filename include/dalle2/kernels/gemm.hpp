@@ -68,6 +68,7 @@ void run(const ConvProblem<T>& problem, ConvMethod method, ChannelMoments* found
         plan.factor_size = kernels.factor_size;
         plan.chunk = kernels.chunk;
         plan.has_tiles = kernels.has_tiles;
+        if constexpr (!std::is_same_v<T, std::int8_t>) plan.block_bytes = kernels.block_bytes;
         if (!found || !finds_moments(problem, method)) {
             divide(plan, thread_count());
             return run(plan, kernels.conv_task);

@@ -24,6 +24,7 @@ struct VectorKernels {
     int64 whole_rows;   // so many rows are whole calls of all micro-kernels
     int64 chunk;        // of a sum: see ConvPlan
     bool has_tiles;
+    int64 block_bytes;                     // see ConvPlan
     int64 winograd_bytes, winograd_tiles;  // of a block: see WinogradPlan
     void (*conv_task)(const ConvPlan<T>&, int64 task, char* scratch);
     void (*winograd_task)(const WinogradPlan<T>&, int64 task, char* scratch);

@@ -17,6 +17,7 @@ VectorKernels<T> table() {
             .whole_rows = whole_rows,
             .chunk = chunk_bytes / sizeof(T),
             .has_tiles = DALLE2_HAVE_AMX,
+            .block_bytes = block_bytes,
             .winograd_bytes = winograd_bytes,
             .winograd_tiles = winograd_tiles,
             .conv_task = conv_task<T>,

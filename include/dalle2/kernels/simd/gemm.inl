@@ -202,17 +202,27 @@ DALLE2_INLINE void fetch_added(AddedRows<Y> added, int64 rows, int64 columns) {
         for (int64 column = 0; column < columns; column += 2 * panel_width) __builtin_prefetch(added.at + column);
 }
 
-// Whether products with weights of type T are summed by sum_steps, which also fetches what later ones need: up to a sixth
-// faster where that comes from memory.
+// Whether products with weights of type T are summed by sum_steps.
 template <class T>
 inline constexpr bool in_assembly = sums_in_assembly && std::is_same_v<Factor<T>, float>;
-// As is what a matrix unit multiplies. The inputs between two fetches, and the bytes of a panel's weights.
+// Whether products fetch what later ones need: up to a sixth faster where that comes from memory, and on AVX-512 a fourth.
 template <class T>
-inline constexpr bool fetches_ahead = in_assembly<T> || DALLE2_HAVE_AMX;
+inline constexpr bool fetches_ahead = in_assembly<T> || fetches_lines;
+// (On AVX-512 only beside some calls: one or two do not hide what all the fetches cost.)
+inline constexpr int64 least_calls = fetches_lines && !DALLE2_HAVE_AMX ? 3 : 1;
+// The inputs between two fetches, and the bytes of a panel's weights.
 template <class T>
-inline constexpr int64 inputs_per_fetch = DALLE2_HAVE_AMX ? 16 * pair_size<T> : 4;
+inline constexpr int64 inputs_per_fetch = DALLE2_HAVE_AMX ? 16 * pair_size<T> : fetches_lines ? 64 : 4;
 template <class T>
 inline constexpr int64 bytes_per_fetch = inputs_per_fetch<T> * panel_width * static_cast<int64>(sizeof(T));
+
+// So many bytes of each panel's weights that come next: see Ahead.
+template <class T, int Panels>
+DALLE2_INLINE void fetch_weights(const char* from, int64 bytes, int64 panel_stride) {
+    for (int64 line = 0; line < bytes; line += 64)
+        for (int panel = 0; panel < Panels; ++panel)
+            __builtin_prefetch(from + line + panel * panel_stride * static_cast<int64>(sizeof(T)), 0, 2);
+}
 
 // The sums over taps and steps of x_m · w_n, for `Rows` rows and `Panels` panels of sixteen outputs.
 template <class T, class X, class Y, int Rows, int Panels>
@@ -229,6 +239,8 @@ DALLE2_INLINE void sum_tile(const GemmTile<T, X, Y>& t) {
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
             DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = Sums{};
     }
+    [[maybe_unused]] const int64 ahead_stride = t.ahead != nullptr ? t.ahead_stride : 0;
+    [[maybe_unused]] const char* ahead = t.ahead;
     for (int64 tap = 0; tap < t.taps; ++tap) {
         const X* x[Rows];
         DALLE2_UNROLL for (int i = 0; i < Rows; ++i) x[i] = t.rows[i] + t.x_offset + tap * t.x_tap_stride;
@@ -251,7 +263,15 @@ DALLE2_INLINE void sum_tile(const GemmTile<T, X, Y>& t) {
                 DALLE2_UNROLL for (int j = 0; j < vectors; ++j) acc[i][j] = multiply_add(acc[i][j], a, b[j]);
             }
         };
-        for (int64 k = 0; k < t.steps * parts; ++k) multiply(k);
+        if constexpr (fetches_lines && parts == 1) {
+            constexpr int64 between = inputs_per_fetch<T> / step;
+            for (int64 k = 0; k < t.steps; ahead += ahead_stride) {
+                fetch_weights<T, Panels>(ahead, ahead_stride, t.panel_stride);
+                for (const int64 end = std::min(t.steps, k + between); k < end; ++k) multiply(k);
+            }
+        } else {
+            for (int64 k = 0; k < t.steps * parts; ++k) multiply(k);
+        }
     }
     DALLE2_UNROLL for (int i = 0; i < Rows; ++i)
         DALLE2_UNROLL for (int j = 0; j < vectors; ++j) store(t.partial + i * t.partial_stride + j * lanes, acc[i][j]);
@@ -403,7 +423,7 @@ struct Ahead {
     Ahead() = default;
     template <class T>
     Ahead(const T* next, int64 taps, int64 steps, int64 calls) : at(reinterpret_cast<const char*>(next)) {
-        constexpr int64 unit = DALLE2_HAVE_AMX ? 64 : 1;
+        constexpr int64 unit = fetches_lines ? 64 : 1;
         stride = ((bytes_per_fetch<T> + calls - 1) / calls + unit - 1) / unit * unit;
         const int64 bytes = taps * steps * pair_size<T> * panel_width * static_cast<int64>(sizeof(T));
         of_call = bytes / bytes_per_fetch<T> * stride;
@@ -491,7 +511,8 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                     // Fetched meanwhile are the weights that come next; with the first panel the next tile's rows, which a
                     // linear layer has not read before.
                     Ahead weights;
-                    if constexpr (fetches_ahead<T>) {
+                    const int64 calls = (pixels + tile_rows - 1) / tile_rows;
+                    if (fetches_ahead<T> && calls >= least_calls) {
                         const T* next = nullptr;
                         if (k + plan.run_per_chunk < pass_end)
                             next = weights_at(panel, tap, k + plan.run_per_chunk);
@@ -499,7 +520,7 @@ void conv_task(const ConvPlan<T>& plan, int64 task, char* scratch) {
                             next = weights_at(panel, tap + plan.taps_per_chunk, pass);
                         else if (panel + count < end)
                             next = weights_at(panel + count, 0, pass);
-                        weights = Ahead(next, t.taps, t.steps, (pixels + tile_rows - 1) / tile_rows);
+                        weights = Ahead(next, t.taps, t.steps, calls);
                     }
                     const bool fetches_rows = in_assembly<T> && !plan.copied && panel == first_panel &&
                                               plan.kernel_height == 1 && plan.run == plan.channels &&

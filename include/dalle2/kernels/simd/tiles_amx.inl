@@ -112,9 +112,7 @@ DALLE2_APART void multiply_tiles(const GemmTile<T, X, Y>& t, int64 steps) {
                 DALLE2_MULTIPLY_TILES(2, 5, 6);
                 if constexpr (Panels == 2) DALLE2_MULTIPLY_TILES(3, 5, 7);
             }
-            for (int64 line = 0; line < ahead_stride; line += 64)
-                for (int panel = 0; panel < Panels; ++panel)
-                    _mm_prefetch(ahead + line + panel * panel_stride * static_cast<int64>(sizeof(T)), _MM_HINT_T1);
+            fetch_weights<T, Panels>(ahead, ahead_stride, panel_stride);
             ahead += ahead_stride;
         }
     }
@@ -139,6 +137,7 @@ void gemm_tiles(const GemmTile<T, X, Y>& t) {
     if (whole < t.steps) {
         GemmTile<T, X, Y> rest = t;
         rest.y = nullptr;
+        rest.ahead = nullptr;
         rest.steps = t.steps - whole;
         rest.x_offset += whole * pair_size<T>;
         rest.w += whole * pair_size<T> * panel_width;

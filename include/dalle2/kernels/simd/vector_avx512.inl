@@ -198,4 +198,7 @@ inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 #endif
 inline constexpr int64 channels_together = 0;
 inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;
+// See ConvPlan. (Second-level caches have 1 MB, or 2.)
+inline constexpr int64 block_bytes = 768 << 10;
+inline constexpr bool fetches_lines = true;
 inline constexpr bool sums_in_assembly = false;
