@@ -179,7 +179,8 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     plan.pair = plan.factor_size == static_cast<int64>(sizeof(T)) ? pair_size<T> : 1;
     const VectorGradients<T> kernels = vector_gradients<T>();
     plan.columns_at_once = kernels.columns_at_once;
-    plan.channels_together = kernels.channels_together;
+    const int64 panels = (s.out_channels + panel_width - 1) / panel_width;
+    plan.channels_together = panels < kernels.least_panels_together ? 0 : kernels.channels_together;
     divide(plan, thread_count());
 
     // What a micro-kernel may read beyond the last pixel.

@@ -55,6 +55,7 @@ struct VectorKernels {
 template <class T>
 struct VectorGradients {
     int64 columns_at_once, channels_together;  // see WeightPlan
+    int64 least_panels_together;  // so many panels of outputs, for channels to stand together
     void (*activate_backward)(Activation, int64 n, const T* x, const T* dy, T* dx);
     void (*sum_rows)(int64 rows, int64 stride, int64 n, const T* x, T* y);
     void (*spread_pairs)(int64 columns, int64 n, float factor, const T* x, T* y);

@@ -41,6 +41,7 @@ template <class T>
 VectorGradients<T> gradient_table() {
     return {.columns_at_once = columns_at_once,
             .channels_together = channels_together,
+            .least_panels_together = least_panels_together,
             .activate_backward = activate_backward<T>,
             .sum_rows = sum_rows<T>,
             .spread_pairs = spread_pairs<T>,

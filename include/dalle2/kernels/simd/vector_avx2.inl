@@ -178,7 +178,7 @@ inline constexpr int rows_of_panels[max_panels + 1] = {0, 6};
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 inline constexpr bool stores_past = false;
 DALLE2_INLINE void fence_past() {}
-inline constexpr int64 channels_together = 6;
+inline constexpr int64 channels_together = 6, least_panels_together = 1;
 // (Each panel reads all inputs of a block: as many as leave some of a shared cache to others.)
 inline constexpr int64 winograd_bytes = 2 << 20, winograd_tiles = 48;
 inline constexpr int64 block_bytes = 0;  // see ConvPlan

@@ -196,7 +196,8 @@ inline constexpr int max_panels = 4;
 inline constexpr int rows_of_panels[max_panels + 1] = {0, 12, 12, 8, 6};
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 #endif
-inline constexpr int64 channels_together = 0;
+// (Not of pairs. Where a kernel takes one panel or two, more rows than stand together keep its units busy.)
+inline constexpr int64 channels_together = DALLE2_HAVE_BF16 ? 0 : 6, least_panels_together = 3;
 inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;
 // See ConvPlan. (Second-level caches have 1 MB, or 2.)
 inline constexpr int64 block_bytes = 768 << 10;

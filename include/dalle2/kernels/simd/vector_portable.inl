@@ -136,7 +136,7 @@ DALLE2_INLINE void fence_past() {}
 inline constexpr bool sums_in_assembly = false;
 // See VectorKernels and ConvPlan.
 inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
-inline constexpr int64 channels_together = 0;
+inline constexpr int64 channels_together = 0, least_panels_together = 1;
 inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;
 inline constexpr int64 block_bytes = 0;  // see ConvPlan
 inline constexpr bool fetches_lines = false;

@@ -40,10 +40,16 @@ struct WeightKernel {
     int64 rows;
 };
 
-// The kernel that takes n panels at once, n ≤ max_panels, for so many rows in all.
+// The kernel that takes n panels at once, n ≤ max_panels, for so many rows in all, which may stand in blocks.
 template <class T>
-DALLE2_INLINE WeightKernel<T> weight_kernel_of(int64 panels, int64 rows) {
+DALLE2_INLINE WeightKernel<T> weight_kernel_of(int64 panels, int64 rows, bool in_blocks = false) {
     if constexpr (max_panels >= 4) {
+        if constexpr (channels_together > 0) {
+            constexpr int block = static_cast<int>(channels_together);  // the rows of four panels, too
+            if (in_blocks && panels == 3) return {weight_tile<T, block, 3>, block};
+            if (in_blocks && panels == 2) return {weight_tile<T, block, 2>, block};
+            if (in_blocks && panels == 1) return {weight_tile<T, block, 1>, block};
+        }
         if (panels == 4) return {weight_tile<T, rows_of_panels[4], 4>, rows_of_panels[4]};
         if (panels == 3) return {weight_tile<T, rows_of_panels[3], 3>, rows_of_panels[3]};
         if (panels == 2 && rows % 12 != 0 && rows % 8 == 0) return {weight_tile<T, 8, 2>, 8};
@@ -162,7 +168,7 @@ void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
         t.add = group > 0;
         for (int64 panel = first_panel; panel < end;) {
             const int64 count = std::min<int64>(max_panels, end - panel);
-            const WeightKernel<F> kernel = weight_kernel_of<F>(count, channels);
+            const WeightKernel<F> kernel = weight_kernel_of<F>(count, channels, p.channels_together != p.channels);
             t.dy = static_cast<const F*>(p.packed_dy) + panel * t.dy_panel_stride + group * p.group_pixels() * panel_width * pair;
             for (int64 tap = 0; tap < p.kernel_rows_per_task * p.kernel_width; ++tap) {
                 const int64 ky = first_row + tap / p.kernel_width, kx = tap % p.kernel_width;
@@ -188,14 +194,26 @@ void weight_multiply_task(const WeightPlan<T>& p, int64 task, float* sums) {
 
 #endif
 
-// One row of x, in blocks of the channels that stand together, at most a vector and no more than there are: so what a vector reads
-// and writes besides is the next pixel's. What it writes there is overwritten, and beyond the last channel no row that is wanted
-// meets it.
+// One row of x, in blocks of the channels that stand together, at most a vector and no more than there are. Beyond the last
+// channel no row that is wanted meets what stands there.
 template <class T, class F>
 DALLE2_INLINE void pack_blocks(const WeightPlan<T>& p, const T* from, int64 columns, F* to) {
     const int64 width = p.channels_together, blocks = p.channel_blocks(), stride = p.x_block();
     const int64 left = std::min(p.in_columns, p.padding) * width, packed = left + columns * width;
     F* at = to + left;
+    if constexpr (lanes > 2 * channels_together) {
+        const int64 whole = p.channels / width, last = p.channels % width;
+        for (int64 column = 0; column < columns; ++column, from += p.channels, at += width) {
+            for (int64 block = 0; block < whole; ++block) store(at + block * stride, load(from + block * width, width), width);
+            if (last > 0) store(at + whole * stride, load(from + whole * width, last), width);
+        }
+        for (int64 block = 0; block < blocks; ++block) {
+            clear(to + block * stride, left);
+            clear(to + block * stride + packed, stride - packed);
+        }
+        return;
+    }
+    // What a vector reads and writes besides is the next pixel's, where it is overwritten.
     for (int64 column = 0; column + 1 < columns; ++column, from += p.channels, at += width)
         for (int64 block = 0; block < blocks; ++block) store(at + block * stride, load(from + block * width));
     for (int64 block = 0; block < blocks; ++block) {
