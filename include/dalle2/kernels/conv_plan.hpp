@@ -201,8 +201,8 @@ int64 most_pixels(const ConvPlan<T>& plan, int64 threads) {
             plan.block_bytes / (std::min(plan.run, plan.chunk) * plan.factor_size), least, 256);
     if (plan.has_tiles) {
         least = plan.pointwise() ? 128 : 256;
-        const int64 block_bytes = (plan.pointwise() ? 512 : 640) * kilobyte;
-        most = std::clamp<int64>(block_bytes / bytes, least, most);
+        const int64 most_bytes = (plan.pointwise() ? 512 : 640) * kilobyte;
+        most = std::clamp<int64>(most_bytes / bytes, least, most);
     } else if (!plan.chunked()) {
         most = std::clamp<int64>(384 * kilobyte / bytes, 256, 1024);
     }

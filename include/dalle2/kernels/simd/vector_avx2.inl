@@ -182,7 +182,7 @@ inline constexpr int64 channels_together = 6, least_panels_together = 1;
 // (Each panel reads all inputs of a block: as many as leave some of a shared cache to others.)
 inline constexpr int64 winograd_bytes = 2 << 20, winograd_tiles = 48;
 inline constexpr int64 block_bytes = 0;  // see ConvPlan
-inline constexpr bool fetches_lines = false;
+inline constexpr bool fetches_lines = false;  // of weights, without assembly: see fetches_ahead
 
 // (A compiler that does not optimise wants registers for addresses, and this leaves too few.)
 #if defined(__OPTIMIZE__)

@@ -201,5 +201,5 @@ inline constexpr int64 channels_together = DALLE2_HAVE_BF16 ? 0 : 6, least_panel
 inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;
 // See ConvPlan. (Second-level caches have 1 MB, or 2.)
 inline constexpr int64 block_bytes = 768 << 10;
-inline constexpr bool fetches_lines = true;
+inline constexpr bool fetches_lines = true;  // of weights, without assembly: see fetches_ahead
 inline constexpr bool sums_in_assembly = false;

@@ -139,4 +139,4 @@ inline constexpr int64 whole_rows = 24, chunk_bytes = 4096;
 inline constexpr int64 channels_together = 0, least_panels_together = 1;
 inline constexpr int64 winograd_bytes = 6 << 20, winograd_tiles = 96;
 inline constexpr int64 block_bytes = 0;  // see ConvPlan
-inline constexpr bool fetches_lines = false;
+inline constexpr bool fetches_lines = false;  // of weights, without assembly: see fetches_ahead

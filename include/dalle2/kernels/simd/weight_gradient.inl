@@ -201,7 +201,7 @@ DALLE2_INLINE void pack_blocks(const WeightPlan<T>& p, const T* from, int64 colu
     const int64 width = p.channels_together, blocks = p.channel_blocks(), stride = p.x_block();
     const int64 left = std::min(p.in_columns, p.padding) * width, packed = left + columns * width;
     F* at = to + left;
-    if constexpr (lanes > 2 * channels_together) {
+    if constexpr (lanes > 2 * channels_together) {  // a vector would reach beyond the next pixel
         const int64 whole = p.channels / width, last = p.channels % width;
         for (int64 column = 0; column < columns; ++column, from += p.channels, at += width) {
             for (int64 block = 0; block < whole; ++block) store(at + block * stride, load(from + block * width, width), width);
