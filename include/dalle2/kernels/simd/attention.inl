@@ -7,11 +7,12 @@ DALLE2_APART void pack_rows(const T* from, int64 stride, int64 count, int64 widt
     constexpr int64 pair = pair_size<F>;
     for (int64 first_row = 0; first_row < count; first_row += panel_width, to += panel_width * width) {
         const int64 rows = std::min(panel_width, count - first_row);
-        if (rows == panel_width && width % (panel_width * pair) == 0) {
+        if (width % (panel_width * pair) == 0) {
             // Whole squares of four bytes, whose lines become columns.
             alignas(64) float square[16][16], turned[16][16];
+            clear(square[0] + rows * panel_width, (panel_width - rows) * panel_width);
             for (int64 i = 0; i < width; i += panel_width * pair) {
-                for (int64 row = 0; row < panel_width; ++row)
+                for (int64 row = 0; row < rows; ++row)
                     copy_factors(from + (first_row + row) * stride + i, panel_width * pair, reinterpret_cast<F*>(square[row]));
                 turn_square(square, turned);
                 __builtin_memcpy(static_cast<void*>(to + i * panel_width), turned, sizeof turned);
@@ -40,7 +41,11 @@ DALLE2_APART void pack_columns(const T* from, int64 stride, int64 count, int64 w
         for (int64 row = 0; row < padded; row += pair) {
             const T* a = row < count ? from + row * stride + column : zeros;
             const T* b = row + 1 < count ? from + (row + 1) * stride + column : zeros;
-            pack_pairs(a, b, columns, to + row * panel_width);
+            // (A constant count needs no call.)
+            if (columns == panel_width)
+                pack_pairs(a, b, panel_width, to + row * panel_width);
+            else
+                pack_pairs(a, b, columns, to + row * panel_width);
         }
     }
 }
