@@ -186,8 +186,11 @@ void conv2d_weight_gradient(const Conv2dShape& s, const T* x, const T* dy, float
     // What a micro-kernel may read beyond the last pixel.
     const int64 slack = panel_width * plan.pair * plan.factor_size;
     const int64 x_bytes = plan.groups_at_once * plan.x_group() * plan.factor_size;
+    // A row that has no partner meets zeros.
     const int64 zero_count =
-        std::max(plan.width * plan.channels, plan.out_width * plan.out_channels) + panel_width;
+        panel_width +
+        (plan.pair == 1 ? 0
+                        : std::max(plan.width * plan.channels, plan.out_width * plan.out_channels));
     const AlignedBuffer<char> packed_x(x_bytes + slack);
     const AlignedBuffer<char> packed_dy(plan.panels * plan.groups_at_once * plan.group_pixels() *
                                         slack);

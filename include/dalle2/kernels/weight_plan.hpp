@@ -62,7 +62,7 @@ struct WeightPlan {
     // [panel][group][strip_rows][out_columns][16][pair], or, where several columns are summed at
     // once, [..][out_columns / columns_at_once][16][columns_at_once][pair]
     void* packed_dy;
-    const T* zeros;  // a row of x or dy
+    const T* zeros;  // sixteen, or where there are pairs a row of x or dy and as many
     float* dw;       // [out, in, kernel_height, kernel_width]
     bool add;        // to what is in dw
     float* dbias;    // [out], or null

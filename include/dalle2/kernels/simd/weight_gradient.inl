@@ -255,11 +255,12 @@ void weight_pack_task(const WeightPlan<T>& p, int64 task) {
         }
         any = true;
     }
+    if (!any) valid[0] = valid[1] = 0;
     // Both rows go together as far as both reach; what only the first has meets zeros.
     const int64 both = pair == 2 ? std::min(valid[0], valid[1]) : valid[0];
     if (is_x) {
         F* to = static_cast<F*>(p.packed_x) + group * p.x_group() + row * p.x_row();
-        if (!any || valid[0] <= 0) return clear(to, p.x_row());
+        if (valid[0] <= 0) return clear(to, p.x_row());
         if (p.channels_together != p.channels) return pack_blocks(p, from[0], valid[0] / p.channels, to);
         const int64 left = std::min(p.in_columns, p.padding) * p.channels * pair;
         clear(to, left);
