@@ -245,6 +245,7 @@
 #include <dalle2/train/prior_task.hpp>
 #include <dalle2/train/samples.hpp>
 #include <dalle2/train/task.hpp>
+#include <dalle2/train/text_groups.hpp>
 #include <dalle2/train/text_tokens.hpp>
 #include <dalle2/train/trainer.hpp>
 #include <dalle2/train/upsampler_task.hpp>

@@ -23,6 +23,11 @@ const ClipTextConfig text_config{.encoder = {width, 2 * width, 2, 1},
                                  .eos_token_id = 19};
 const ClipImageConfig image_config{
     .encoder = {width, 2 * width, 2, 1}, .image_size = 8, .patch_size = 4, .projection_dim = width};
+const PriorConfig prior_config{.embedding_dim = width,
+                               .num_attention_heads = 2,
+                               .attention_head_dim = 8,
+                               .num_layers = 1,
+                               .num_embeddings = 5};
 const UNetConfig unet_config{
     .in_channels = 3,
     .out_channels = 6,
@@ -52,6 +57,37 @@ TokenBatch tokens(const std::vector<std::string>& texts) {
         batch.mask.insert(batch.mask.end(), {1, 1, text.empty() ? 0 : 1});
     }
     return batch;
+}
+
+// A caption's number, so many times that texts have two to five tokens.
+TokenBatch tokens_of_many_lengths(const std::vector<std::string>& texts) {
+    TokenBatch batch{static_cast<std::int64_t>(texts.size()), 5, {}, {}};
+    for (const std::string& text : texts) {
+        const std::int32_t word = text.empty() ? 0 : text[0] - '0';
+        const std::size_t end = batch.ids.size() + 1 + static_cast<std::size_t>(word % 4);
+        batch.ids.push_back(18);
+        batch.ids.resize(end, word);
+        batch.mask.resize(end + 1, 1);
+        batch.ids.resize(static_cast<std::size_t>(5) * (batch.ids.size() / 5 + 1), 19);
+        batch.mask.resize(batch.ids.size(), 0);
+    }
+    return batch;
+}
+
+std::vector<std::string> captions(std::int64_t count) {
+    return read_batch(square, 0, count, 8).captions;
+}
+
+template <class T>
+void check_equal_gradients(const ParameterSet<T>& one, const ParameterSet<T>& other,
+                           double tolerance = 1e-5) {
+    REQUIRE(one.entries().size() == other.entries().size());
+    for (std::size_t i = 0; i < one.entries().size(); ++i) {
+        const auto& a = one.entries()[i].parameter.gradient();
+        const auto& b = other.entries()[i].parameter.gradient();
+        for (std::size_t j = 0; j < a.size(); ++j)
+            REQUIRE(a[j] == doctest::Approx(b[j]).epsilon(tolerance).scale(1e-4));
+    }
 }
 
 struct Folder {
@@ -185,12 +221,47 @@ TEST_CASE(
     whole.gradients(0, 4, 1.0);
     parts.gradients(0, 2, 0.5);
     parts.gradients(2, 2, 0.5);
-    for (std::size_t i = 0; i < whole.parameters().entries().size(); ++i) {
-        const auto& a = whole.parameters().entries()[i].parameter.gradient();
-        const auto& b = parts.parameters().entries()[i].parameter.gradient();
-        for (std::size_t j = 0; j < a.size(); ++j)
-            REQUIRE(a[j] == doctest::Approx(b[j]).epsilon(1e-5).scale(1e-4));
-    }
+    check_equal_gradients(whole.parameters(), parts.parameters());
+}
+
+TEST_CASE("a prior's gradients of texts of several lengths are those of each by itself") {
+    const auto text = std::make_shared<ClipTextEncoder<Cpu<double>>>(text_config);
+    const auto image = std::make_shared<ClipImageEncoder<Cpu<double>>>(image_config);
+    initialize<Cpu<double>>(*text, 1);
+    initialize<Cpu<double>>(*image, 2);
+    const auto make = [&] {
+        return PriorTask<double>(
+            prior_config, NoiseSchedule({.prediction_type = PredictionType::sample}), text, image,
+            make_array({width}), make_array({width}, 1.0f), square, tokens_of_many_lengths, 3);
+    };
+    auto whole = make(), single = make();
+    // So many that they come in several groups.
+    const std::int64_t count = 120;
+    REQUIRE(groups_by_length(tokens_of_many_lengths(captions(count))).size() > 1);
+    const double loss = whole.gradients(0, count, 1.0)[0].second;
+    double sum = 0;
+    for (std::int64_t i = 0; i < count; ++i)
+        sum += single.gradients(static_cast<std::uint64_t>(i), 1, 1.0 / count)[0].second / count;
+    CHECK(loss == doctest::Approx(sum).epsilon(1e-6));
+    check_equal_gradients(whole.parameters(), single.parameters());
+}
+
+TEST_CASE("CLIP's gradients do not depend on how its texts are grouped") {
+    const std::int64_t count = 120;
+    // CLIP's text encoder looks at no mask, and texts without padding are one group.
+    const auto unmasked = [](const std::vector<std::string>& texts) {
+        TokenBatch batch = tokens_of_many_lengths(texts);
+        std::fill(batch.mask.begin(), batch.mask.end(), 1);
+        return batch;
+    };
+    ClipTask<double> grouped(text_config, image_config, square, tokens_of_many_lengths, 3),
+        whole(text_config, image_config, square, unmasked, 3);
+    REQUIRE(groups_by_length(tokens_of_many_lengths(captions(count))).size() > 1);
+    REQUIRE(groups_by_length(unmasked(captions(count))).size() == 1);
+    CHECK(grouped.gradients(0, count, 1.0)[0].second ==
+          doctest::Approx(whole.gradients(0, count, 1.0)[0].second).epsilon(1e-6));
+    // The loss is kept in floats, and its sums run in another order.
+    check_equal_gradients(grouped.parameters(), whole.parameters(), 1e-3);
 }
 
 TEST_CASE("a checkpoint of another model is refused by the name of a tensor") {
@@ -209,13 +280,8 @@ TEST_CASE("a prior and an upsampler learn") {
     initialize<Cpu<float>>(*text, 1);
     initialize<Cpu<float>>(*image, 2);
     const NoiseSchedule schedule({.prediction_type = PredictionType::sample});
-    PriorTask<float> prior({.embedding_dim = width,
-                            .num_attention_heads = 2,
-                            .attention_head_dim = 8,
-                            .num_layers = 1,
-                            .num_embeddings = 5},
-                           schedule, text, image, make_array({width}), make_array({width}, 1.0f),
-                           square, tokens, 3);
+    PriorTask<float> prior(prior_config, schedule, text, image, make_array({width}),
+                           make_array({width}, 1.0f), square, tokens, 3);
     std::vector<double> losses;
     const auto report = [&](const TrainingProgress& p) { losses.push_back(p.metrics[0].second); };
     Trainer(prior, options(folder, 100)).run(report);

@@ -7,6 +7,7 @@
 #include <dalle2/train/losses.hpp>
 #include <dalle2/train/samples.hpp>
 #include <dalle2/train/task.hpp>
+#include <dalle2/train/text_groups.hpp>
 
 namespace dalle2 {
 
@@ -48,12 +49,19 @@ public:
     Metrics gradients(std::uint64_t first, std::int64_t count, double share) {
         const SampleBatch batch =
             read_batch(source_, first, count, image_encoder.config.image_size);
-        const auto text = text_encoder.embedding(tokens_(batch.captions));
-        const auto image = image_encoder(E::from_array(batch.pictures));
+        // Where a pair stands in the batch makes no difference; here, where its text's length says.
+        std::vector<std::int64_t> order;
+        std::vector<typename E::Tensor> texts;
+        for (const TextGroup& group : groups_by_length(tokens_(batch.captions))) {
+            order.insert(order.end(), group.rows.begin(), group.rows.end());
+            texts.push_back(text_encoder.embedding(group.tokens));
+        }
+        const auto text = E::concatenate(texts, 0);
+        const auto image = image_encoder(E::from_array(take_rows(batch.pictures, order)));
         const double log_scale = std::min<double>(static_cast<double>(logit_scale.values()[0]),
                                                   std::log(options_.largest_scale));
         ContrastiveLoss loss = contrastive_loss(E::to_array(text), E::to_array(image), log_scale,
-                                                equal(batch.captions));
+                                                equal(take_rows(batch.captions, order)));
         loss.text_gradient *= static_cast<float>(share);
         loss.image_gradient *= static_cast<float>(share);
         logit_scale.gradient()[0] += static_cast<Accumulator<T>>(share * loss.log_scale_gradient);

@@ -9,6 +9,7 @@
 #include <dalle2/train/losses.hpp>
 #include <dalle2/train/samples.hpp>
 #include <dalle2/train/task.hpp>
+#include <dalle2/train/text_groups.hpp>
 
 namespace dalle2 {
 
@@ -72,15 +73,22 @@ public:
             random.normal(2, row);
             schedule_.q_sample({clean.data() + b * width, row.size()}, row, t, row);
         }
-        const TokenBatch tokens = tokens_(batch.captions);
-        const auto text = (*text_encoder_)(tokens);
-        const auto predicted =
-            prior(E::from_array(noisy), timesteps, E::constant(text.text_embedding),
-                  E::constant(text.hidden_states), tokens.mask);
-        RegressionLoss loss = mean_squared_error(E::to_array(predicted), clean);
-        loss.gradient *= static_cast<float>(share);
-        E::backward({{predicted, cpu_tensor<T>(loss.gradient)}});
-        return {{"loss", loss.loss}};
+        double loss = 0;
+        for (const TextGroup& group : groups_by_length(tokens_(batch.captions))) {
+            const double part =
+                static_cast<double>(group.tokens.batch) / static_cast<double>(count);
+            const auto text = (*text_encoder_)(group.tokens);
+            const auto predicted =
+                prior(E::from_array(take_rows(noisy, group.rows)), take_rows(timesteps, group.rows),
+                      E::constant(text.text_embedding), E::constant(text.hidden_states),
+                      group.tokens.mask);
+            RegressionLoss error =
+                mean_squared_error(E::to_array(predicted), take_rows(clean, group.rows));
+            error.gradient *= static_cast<float>(part * share);
+            E::backward({{predicted, cpu_tensor<T>(error.gradient)}});
+            loss += part * error.loss;
+        }
+        return {{"loss", loss}};
     }
 
 private:
