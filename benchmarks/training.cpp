@@ -42,7 +42,8 @@ using benchmark_figures::Spread;
 using training_benchmark::Contender;
 namespace recipe = emoji_model;
 
-constexpr std::int64_t padded_tokens = 12;  // about what a caption has
+// What captions have, padded in groups of like length.
+constexpr std::int64_t padded_tokens = 12;
 
 // A decoder of about a hundred million parameters, in the shape of the shipped one.
 UNetConfig large_decoder_config() {
