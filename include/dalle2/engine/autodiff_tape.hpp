@@ -124,9 +124,9 @@ public:
         return parameter;
     }
     kernels::PackedWeights<T> transposed() const {
-        const Shape& s = shape();
-        return kernels::pack_weights_transposed<T>(
-            loaded_values(), s[0], s[1], s.size() == 4 ? s[2] : 1, s.size() == 4 ? s[3] : 1);
+        const auto layout = kernels::packed_layout<T>(shape());
+        return kernels::pack_weights_transposed<T>(loaded_values(), layout.out, layout.in,
+                                                   layout.kernel_height, layout.kernel_width);
     }
 
     // To be added to.

@@ -29,13 +29,14 @@ public:
     }
     std::int64_t load_int8_rows(const kernels::RowReader& read) {
         std::int64_t not_finite = 0;
-        int8_ = kernels::pack_int8_rows(int8_layout(), read, not_finite);
+        int8_ =
+            kernels::pack_int8_rows(kernels::packed_layout<std::int8_t>(shape()), read, not_finite);
         unload();
         return not_finite;
     }
     // In int8 where that leaves `least_decibels` of the weights' signal above its noise.
     std::int64_t load_rows_in_int8_if_near(const kernels::RowReader& read, double least_decibels) {
-        const kernels::PackedLayout<std::int8_t> layout = int8_layout();
+        const auto layout = kernels::packed_layout<std::int8_t>(shape());
         Int8Rounding rounding(layout.out, layout.in * layout.kernel_height * layout.kernel_width);
         std::int64_t not_finite = 0;
         int8_ = kernels::pack_int8_rows(
@@ -75,14 +76,9 @@ public:
     }
 
 private:
-    kernels::PackedLayout<std::int8_t> int8_layout() const {
-        const Shape& s = shape();
-        const bool convolution = kind() == ParameterKind::convolution;
-        return {s[0], s[1], convolution ? s[2] : 1, convolution ? s[3] : 1};
-    }
     kernels::Int8Weights packed_int8(const float* values) const {
         const BufferPool::Outside outside;  // they stay
-        const kernels::PackedLayout<std::int8_t> layout = int8_layout();
+        const auto layout = kernels::packed_layout<std::int8_t>(shape());
         return kernels::pack_int8_weights(values, layout.out, layout.in, layout.kernel_height,
                                           layout.kernel_width);
     }

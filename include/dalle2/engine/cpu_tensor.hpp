@@ -127,11 +127,12 @@ public:
         const std::int64_t count = element_count(s);
         switch (loaded.kind) {
             case ParameterKind::matrix:
-                loaded.packed = kernels::pack_weights<T>(values, s[0], s[1], 1, 1);
+            case ParameterKind::convolution: {
+                const auto layout = kernels::packed_layout<T>(s);
+                loaded.packed = kernels::pack_weights<T>(values, layout.out, layout.in,
+                                                         layout.kernel_height, layout.kernel_width);
                 break;
-            case ParameterKind::convolution:
-                loaded.packed = kernels::pack_weights<T>(values, s[0], s[1], s[2], s[3]);
-                break;
+            }
             case ParameterKind::vector: loaded.vector.assign(values, values + count); break;
             case ParameterKind::table:
             case ParameterKind::tensor:
@@ -153,10 +154,8 @@ public:
         const std::int64_t rows = s.empty() ? 1 : s[0];  // a scalar is a row
         std::int64_t not_finite = 0;
         Contents loaded{s, kind()};
-        if (kind() == ParameterKind::matrix) {
-            loaded.packed = kernels::pack_rows<T>({s[0], s[1], 1, 1}, read, not_finite);
-        } else if (kind() == ParameterKind::convolution) {
-            loaded.packed = kernels::pack_rows<T>({s[0], s[1], s[2], s[3]}, read, not_finite);
+        if (kind() == ParameterKind::matrix || kind() == ParameterKind::convolution) {
+            loaded.packed = kernels::pack_rows<T>(kernels::packed_layout<T>(s), read, not_finite);
         } else if (kind() == ParameterKind::vector) {
             loaded.vector.resize(static_cast<std::size_t>(element_count(s)));
             read(0, rows, loaded.vector.data());

@@ -48,12 +48,6 @@ inline std::string packed_sum_name(const std::string& weight) { return weight + 
 
 namespace detail {
 
-template <class T>
-kernels::PackedLayout<T> packed_layout(const Shape& shape) {
-    const bool convolution = shape.size() == 4;
-    return {shape[0], shape[1], convolution ? shape[2] : 1, convolution ? shape[3] : 1};
-}
-
 // Writes the elements in the order of their shape.
 template <class T>
 void unpack(const kernels::PackedLayout<T>& layout, const std::byte* packed, std::byte* to) {
@@ -114,11 +108,11 @@ public:
             static_cast<std::size_t>(element_count(wanted)) * size_of(stored.dtype));
         const std::byte* const packed = stored.bytes.data();
         if (stored.dtype == DType::f32)
-            detail::unpack(detail::packed_layout<float>(wanted), packed, bytes->data());
+            detail::unpack(kernels::packed_layout<float>(wanted), packed, bytes->data());
         else if (stored.dtype == DType::bf16)
-            detail::unpack(detail::packed_layout<bfloat16>(wanted), packed, bytes->data());
+            detail::unpack(kernels::packed_layout<bfloat16>(wanted), packed, bytes->data());
         else
-            detail::unpack(detail::packed_layout<std::int8_t>(wanted), packed, bytes->data());
+            detail::unpack(kernels::packed_layout<std::int8_t>(wanted), packed, bytes->data());
         return {stored.dtype, wanted, *bytes, bytes};
     }
     Array to_array(const std::string& name) const { return dalle2::to_array(view(name)); }
@@ -195,10 +189,10 @@ private:
         const auto found = parts_.find(name);
         if (found == parts_.end()) fail("the packed tensor " + name + " is not there");
         const DType dtype = file_.dtype(name);
-        const Shape stored = {dtype == DType::f32 ? detail::packed_layout<float>(shape).size()
+        const Shape stored = {dtype == DType::f32 ? kernels::packed_layout<float>(shape).size()
                               : dtype == DType::bf16
-                                  ? detail::packed_layout<bfloat16>(shape).size()
-                                  : detail::packed_layout<std::int8_t>(shape).size()};
+                                  ? kernels::packed_layout<bfloat16>(shape).size()
+                                  : kernels::packed_layout<std::int8_t>(shape).size()};
         if (dtype != DType::f32 && dtype != DType::bf16 && dtype != DType::i8)
             fail("the packed tensor " + name + " is " + std::string(to_string(dtype)) +
                  "; expected F32, BF16 or I8");
@@ -244,7 +238,7 @@ private:
 
     template <class T>
     kernels::PackedWeights<T> in_place(const std::string& name, const TensorView& view) const {
-        return {detail::packed_layout<T>(shape(name)),
+        return {kernels::packed_layout<T>(shape(name)),
                 std::shared_ptr<const T>(file_.mapping(),
                                          reinterpret_cast<const T*>(view.bytes.data()))};
     }
@@ -253,7 +247,7 @@ private:
                                           const std::string& name) const {
         const BufferPool::Outside outside;  // it stays
         const TensorView view = checked_view(name);
-        const auto layout = detail::packed_layout<std::int8_t>(shape(weight));
+        const auto layout = kernels::packed_layout<std::int8_t>(shape(weight));
         kernels::AlignedBuffer<T> values(layout.panels() * kernels::panel_width);
         std::fill_n(values.get(), layout.panels() * kernels::panel_width, T(0));
         std::memcpy(values.get(), view.bytes.data(), view.bytes.size());

@@ -132,14 +132,15 @@ private:
     void announce_packed(const std::string& name) {
         const Shape& shape = source_.shape(name);
         if (is_int8(name)) {
-            const auto layout = packed_layout<std::int8_t>(shape);
+            const auto layout = kernels::packed_layout<std::int8_t>(shape);
             if (!kernels::fits_int8(layout.in, layout.kernel_height, layout.kernel_width))
                 throw FormatError("the sums of the weight " + name + " " + to_string(shape) +
                                   " are too long for int8");
             tensors_.push_back({name, {layout.size()}, DType::i8});
         } else {
-            const std::int64_t size = dtype_ == DType::f32 ? packed_layout<float>(shape).size()
-                                                           : packed_layout<bfloat16>(shape).size();
+            const std::int64_t size = dtype_ == DType::f32
+                                          ? kernels::packed_layout<float>(shape).size()
+                                          : kernels::packed_layout<bfloat16>(shape).size();
             tensors_.push_back({name, {size}, dtype_});
         }
         OrderedJson extents = OrderedJson::array();
@@ -163,7 +164,7 @@ private:
         const Shape& s = source_.shape(name);
         const std::int64_t not_finite =
             count_not_finite(static_cast<std::int64_t>(values.size()), values.data());
-        const auto layout = packed_layout<float>(s);
+        const auto layout = kernels::packed_layout<float>(s);
         const auto bytes_of = [](const auto& packed) {
             return std::as_bytes(
                 std::span(packed.data(), static_cast<std::size_t>(packed.layout().size())));

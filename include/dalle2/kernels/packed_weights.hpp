@@ -5,6 +5,7 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <dalle2/core/bfloat16.hpp>
 #include <dalle2/core/buffer_pool.hpp>
@@ -60,6 +61,13 @@ struct PackedLayout {
                r % pair_size<T>;
     }
 };
+
+// Of a weight [out, in] or [out, in, kernel_height, kernel_width].
+template <class T>
+PackedLayout<T> packed_layout(const std::vector<int64>& shape) {
+    const bool convolution = shape.size() == 4;
+    return {shape[0], shape[1], convolution ? shape[2] : 1, convolution ? shape[3] : 1};
+}
 
 // Weights row-major [out, in, kernel_height, kernel_width], to be packed as they are or transposed:
 // then inputs and outputs of the layout are exchanged and the kernel is mirrored.

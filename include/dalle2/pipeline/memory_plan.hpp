@@ -74,8 +74,7 @@ inline std::int64_t program_bytes(std::int64_t vocabulary_size) {
 
 template <class T>
 std::int64_t packed_bytes(const Shape& s) {
-    const bool matrix = s.size() == 2;
-    const kernels::PackedLayout<T> layout{s[0], s[1], matrix ? 1 : s[2], matrix ? 1 : s[3]};
+    const auto layout = kernels::packed_layout<T>(s);
     // Each output of int8 weights has a scale and a sum.
     const std::int64_t scales =
         std::is_same_v<T, std::int8_t> ? layout.panels() * kernels::panel_width * (4 + 4) : 0;
