@@ -34,7 +34,7 @@ inline void run_tasks(int64 tasks, const void* body, void (*call)(const void*, i
 #pragma omp parallel num_threads(threads)
         {
             const FlushDenormals flush;
-#pragma omp for schedule(dynamic) nowait
+#pragma omp for schedule(dynamic) nowait  // the region's end waits anyway
             for (int64 task = 0; task < tasks; ++task) call(body, task, omp_get_thread_num());
         }
         return;

@@ -49,7 +49,7 @@ public:
     Metrics gradients(std::uint64_t first, std::int64_t count, double share) {
         const SampleBatch batch =
             read_batch(source_, first, count, image_encoder.config.image_size);
-        // Where a pair stands in the batch makes no difference; here, where its text's length says.
+        // The loss does not depend on the order of the pairs: they stand as their texts come.
         std::vector<std::int64_t> order;
         std::vector<typename E::Tensor> texts;
         for (const TextGroup& group : groups_by_length(tokens_(batch.captions))) {

@@ -73,6 +73,7 @@ public:
             random.normal(2, row);
             schedule_.q_sample({clean.data() + b * width, row.size()}, row, t, row);
         }
+        // Each group forward and back by itself, so that only one is in memory.
         double loss = 0;
         for (const TextGroup& group : groups_by_length(tokens_(batch.captions))) {
             const double part =
