@@ -6,6 +6,7 @@
 #include <thread>
 
 #include <dalle2/io/safetensors.hpp>
+#include <dalle2/io/write_packed.hpp>
 #include <dalle2/pipeline/component.hpp>
 #include <dalle2/pipeline/load_clip.hpp>
 
@@ -84,6 +85,25 @@ TEST_CASE("a whole CLIP gives the reference's embeddings of texts and pictures o
                              record(name)["pictures"], engine);
         }
     }
+}
+
+TEST_CASE("a CLIP whose weights are packed gives the same embeddings") {
+    const auto texts = records()["texts"].get<std::vector<std::string>>();
+    const TemporaryFolder folder;
+    write_model(folder, "clip/usual");
+    const auto load = [&] {
+        return load_clip<AllEngines>(folder.path(), {.engine = EngineKind::cpu_float});
+    };
+    const Clip plain = load();
+    const Array expected_texts = plain.embed_texts(texts),
+                expected_pictures = plain.embed_pictures(pictures());
+    write_packed(WeightFiles(folder / "model.safetensors"), folder.path(), "model",
+                 {.dtype = DType::f32});
+    CHECK(WeightFiles(folder / "model.safetensors")
+              .is_packed("text_model.encoder.layers.0.mlp.fc1.weight"));
+    const Clip packed = load();
+    CHECK(packed.embed_texts(texts) == expected_texts);
+    CHECK(packed.embed_pictures(pictures()) == expected_pictures);
 }
 
 TEST_CASE("one encoder alone loads, and says what it cannot do") {
