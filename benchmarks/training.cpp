@@ -42,7 +42,8 @@ using benchmark_figures::Spread;
 using training_benchmark::Contender;
 namespace recipe = emoji_model;
 
-// What captions have, padded in groups of like length.
+// What captions have, padded in groups of like length. (Those of the decoder's batches are padded
+// to the longest, about 18, and PyTorch's are not.)
 constexpr std::int64_t padded_tokens = 12;
 
 // A decoder of about a hundred million parameters, in the shape of the shipped one.

@@ -97,6 +97,22 @@ TEST_CASE("a text of nothing but padding keeps one token, and no texts make no g
     CHECK(groups_by_length(TokenBatch{}).empty());
 }
 
+TEST_CASE("batches that contradict themselves are refused") {
+    TokenBatch texts = texts_of({2, 3}, 3);
+    texts.mask.pop_back();
+    CHECK_THROWS_WITH_AS(groups_by_length(texts),
+                         "texts: 6 token ids and 5 of a mask, expected 2 texts of 3", ShapeError);
+    texts = texts_of({2, 3}, 3);
+    texts.ids.push_back(1);
+    CHECK_THROWS_AS(groups_by_length(texts), ShapeError);
+    CHECK_THROWS_AS(groups_by_length(texts_of({0}, 0)), ShapeError);
+}
+
+TEST_CASE("the time depends on the texts, not on how long they could be") {
+    const TokenBatch texts = texts_of({1, 2'000'000}, 2'000'000);
+    CHECK(groups_by_length(texts).size() == 2);
+}
+
 TEST_CASE("rows are taken in the order that is asked for") {
     Array x = make_array({3, 2, 2});
     std::iota(x.begin(), x.end(), 0.0f);
